@@ -1,0 +1,49 @@
+"""All package metadata of tfgan_ema."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+TEST = ["hypothesis>=6.100", "mpmath>=1.3", "pytest>=8.0", "pytest-xdist>=3.5"]
+
+setup(
+    name="tfgan_ema",
+    version="0.1.0",
+    description="Stable GAN training by generator averaging and LeakyEMA, for TensorFlow and Keras 3",
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=find_packages(include=["tfgan_ema*", "zoo*", "configs*"]),
+    package_data={"tfgan_ema": ["py.typed"]},
+    install_requires=[
+        "absl-py>=2.1",
+        "keras>=3.12",
+        "matplotlib>=3.8",
+        "ml-collections>=1.0",
+        "numpy>=1.26",
+        "pillow>=10.0",
+        "POT>=0.9.4",
+        "scikit-learn>=1.4",
+        "scipy>=1.11",
+        "setuptools",  # TensorFlow Probability still imports distutils
+        "tensorboard>=2.16",
+        "tensorflow>=2.20",
+        "tensorflow-datasets>=4.9.6",
+        "tensorflow-gan==2.1.0",
+        "tensorflow-probability>=0.25",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "test": TEST,
+        "dev": [*TEST, "build>=1.2", "ruff>=0.6"],
+        "peers": ["prdc", "pytorch-fid", "torch", "torch-fidelity"],
+    },
+    entry_points={"console_scripts": ["tfgan-ema = tfgan_ema.cli.main:main"]},
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

@@ -1,0 +1,44 @@
+"""Stable GAN training by generator averaging and LeakyEMA, for TensorFlow and Keras 3.
+
+Names are imported when first used, so ``import tfgan_ema.dynamics`` loads neither Keras nor
+TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "GAN": "gan",
+    "EMA": "averaging",
+    "UniformAverage": "averaging",
+    "LeakyEMA": "mixing",
+    "InstanceNoise": "mixing",
+    "EMACallback": "callbacks",
+    "SampleGrid": "callbacks",
+    "Evaluate": "callbacks",
+    "Checkpoint": "callbacks",
+    "StopOnNaN": "callbacks",
+    "OptimisticAdam": "optimizers",
+}
+_MODULES = (
+    "averaging", "callbacks", "checkpoint", "data", "dynamics", "engines", "errors", "export",
+    "gan", "interop", "latents", "layers", "losses", "metrics", "mixing", "optimizers",
+    "penalties",
+)  # fmt: skip
+__all__ = ["__version__", *_NAMES, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

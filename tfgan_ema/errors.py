@@ -1,0 +1,24 @@
+"""Errors that a user can cause: one line that names the value, what was expected, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UsageError(ValueError):
+    """Bad input. The message is one line; the command line prints it and exits with 2."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> UsageError:
+    """An error for a name that is not in a table, with the nearest known name as a suggestion.
+
+    Args:
+        kind: what was looked up, e.g. ``"loss"``.
+        name: what the user wrote.
+        known: the names that exist.
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else "choose one of these."
+    return UsageError(f"unknown {kind} {name!r}: {hint} Known: {', '.join(known)}.")
