@@ -9,16 +9,17 @@ TEST = ["hypothesis>=6.100", "mpmath>=1.3", "pytest>=8.0", "pytest-xdist>=3.5"]
 setup(
     name="tfgan_ema",
     version="0.1.0",
-    description="Stable GAN training by generator averaging and LeakyEMA, for TensorFlow and Keras 3",
+    description="Stable GAN training by averaging the generator, for TensorFlow and Keras 3",
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["tfgan_ema*", "zoo*", "configs*"]),
-    package_data={"tfgan_ema": ["py.typed"]},
+    package_data={"tfgan_ema": ["py.typed", "metrics/*.npz"]},
     install_requires=[
         "absl-py>=2.1",
+        "importlib_resources",  # TensorFlow Datasets needs it and does not say so
         "keras>=3.12",
         "matplotlib>=3.8",
         "ml-collections>=1.0",
@@ -33,6 +34,7 @@ setup(
         "tensorflow-datasets>=4.9.6",
         "tensorflow-gan==2.1.0",
         "tensorflow-probability>=0.25",
+        "threadpoolctl>=3.0",
         "tqdm>=4.66",
     ],
     extras_require={

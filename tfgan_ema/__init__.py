@@ -17,6 +17,8 @@ _NAMES = {
     "UniformAverage": "averaging",
     "LeakyEMA": "mixing",
     "InstanceNoise": "mixing",
+    "DiffAugment": "mixing",
+    "TopK": "mixing",
     "EMACallback": "callbacks",
     "SampleGrid": "callbacks",
     "Evaluate": "callbacks",

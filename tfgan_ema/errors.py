@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 
 class UsageError(ValueError):
@@ -22,3 +24,21 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UsageError:
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else "choose one of these."
     return UsageError(f"unknown {kind} {name!r}: {hint} Known: {', '.join(known)}.")
+
+
+def build(kind: str, name: str, table: Mapping[str, Callable[..., Any]], options: Mapping) -> Any:
+    """``table[name](**options)``, with one-line errors for unknown names and options.
+
+    Args:
+        kind: what is built, e.g. ``"penalty"``.
+        name: its key in ``table``.
+        table: constructors by name.
+        options: keyword arguments.
+    """
+    if name not in table:
+        raise unknown(kind, name, table)
+    known = [key for key in inspect.signature(table[name]).parameters if key != "name"]
+    for key in options:
+        if key not in known and key != "name":
+            raise unknown(f"option of the {kind} {name!r}", key, known)
+    return table[name](**options)

@@ -1,0 +1,35 @@
+# `make demo` trains a small GAN; `make test` runs the tests. Both set themselves up in .venv.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+BIN = .venv/bin
+RUN = runs/quickstart
+
+.PHONY: demo test slow lint clean
+
+demo: .venv/ready
+	$(BIN)/tfgan-ema train --config=configs/quickstart.py --workdir=$(RUN)
+	$(BIN)/tfgan-ema export --workdir=$(RUN) --out=$(RUN)/saved_model --overwrite
+	$(BIN)/tfgan-ema sample --model=$(RUN)/saved_model --count=64 --out=$(RUN)/samples.png
+	@echo
+	@echo "samples of the averaged generator:       $(RUN)/samples.png"
+	@echo "raw (left) and averaged (right), by step: $(RUN)/samples/"
+	@echo "SavedModel for TF Serving:                $(RUN)/saved_model"
+
+test: .venv/ready
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+slow: .venv/ready
+	$(BIN)/python -m pytest -n 2 -m slow
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+
+clean:
+	rm -rf .venv build dist *.egg-info
+
+.venv/ready: setup.py pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
