@@ -1,0 +1,426 @@
+"""Adversarial losses: pairs of pure functions of the discriminator's logits, found by name.
+
+Every loss is minimised by its player. Logits of any float dtype come in with shape ``[n]`` and are
+computed in float32; a float32 scalar goes out. A logit is high where the discriminator believes in
+a real sample. ``get("hinge")`` or ``Hinge()`` both give an object with two methods,
+``discriminator`` and ``generator``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from keras import ops
+
+from tfgan_ema.errors import UsageError, unknown
+
+BatchMean = Callable[[Any], Any]
+
+# Where exp(t) of the alpha loss is continued by its tangent. float32 ends at exp(88.7); the room
+# above exp(80) is for the tangent itself and for sums over a batch.
+_LARGEST_EXPONENT = 80.0
+
+
+class Loss:
+    """What the engine asks of a loss. A new one subclasses this and fills in both methods."""
+
+    #: The loss reads the samples too, and is given ``samples=(real_images, fake_images)``.
+    needs_samples: ClassVar[bool] = False
+    #: The generator's objective reads the logits of real samples, which otherwise are ``None``.
+    generator_needs_real: ClassVar[bool] = False
+
+    def discriminator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
+        """What the discriminator minimises.
+
+        Args:
+            real: logits ``[n]`` of real samples.
+            fake: logits ``[n]`` of generated samples.
+            samples: ``(real_images, fake_images)`` behind the logits, if ``needs_samples``.
+            batch_mean: mean of logits over the global batch. Only the means inside relativistic
+                average losses use it; the outer mean is over the logits given, so that a caller
+                with several replicas averages the replicas' losses.
+
+        Returns:
+            A float32 scalar.
+        """
+        raise NotImplementedError
+
+    def generator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
+        """What the generator minimises; arguments as for :meth:`discriminator`.
+
+        ``real`` may be ``None`` unless ``generator_needs_real``.
+        """
+        raise NotImplementedError
+
+
+class _Separable(Loss):
+    """D: E on_real(r) + E on_fake(f). G: E on_generated(f)."""
+
+    def _on_real(self, logits):
+        raise NotImplementedError
+
+    def _on_fake(self, logits):
+        raise NotImplementedError
+
+    def _on_generated(self, logits):
+        raise NotImplementedError
+
+    def discriminator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
+        """The mean over real samples plus the mean over generated ones."""
+        return ops.mean(self._on_real(_float32(real))) + ops.mean(self._on_fake(_float32(fake)))
+
+    def generator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
+        """The mean over generated samples; ``real`` is not read."""
+        return ops.mean(self._on_generated(_float32(fake)))
+
+
+@dataclass(frozen=True)
+class NonSaturating(_Separable):
+    """D: E sp(-r) + E sp(f). G: E sp(-f). With sp = softplus (Goodfellow et al. 2014)."""
+
+    def _on_real(self, logits):
+        return ops.softplus(-logits)
+
+    def _on_fake(self, logits):
+        return ops.softplus(logits)
+
+    def _on_generated(self, logits):
+        return ops.softplus(-logits)
+
+
+@dataclass(frozen=True)
+class Saturating(NonSaturating):
+    """The minimax game. D as in :class:`NonSaturating`; G: -E sp(f) = E log(1 - sigmoid(f))."""
+
+    def _on_generated(self, logits):
+        return -ops.softplus(logits)
+
+
+@dataclass(frozen=True)
+class Hinge(_Separable):
+    """D: E relu(1 - r) + E relu(1 + f). G: -E f (Lim and Ye 2017; Miyato et al. 2018)."""
+
+    def _on_real(self, logits):
+        return ops.relu(1.0 - logits)
+
+    def _on_fake(self, logits):
+        return ops.relu(1.0 + logits)
+
+    def _on_generated(self, logits):
+        return -logits
+
+
+@dataclass(frozen=True)
+class Wasserstein(_Separable):
+    """D: E f - E r. G: -E f (Arjovsky et al. 2017). Nothing here bounds D's slope."""
+
+    def _on_real(self, logits):
+        return -logits
+
+    def _on_fake(self, logits):
+        return logits
+
+    def _on_generated(self, logits):
+        return -logits
+
+
+@dataclass(frozen=True)
+class LeastSquares(_Separable):
+    """D: E (r - real)^2/2 + E (f - fake)^2/2. G: E (f - target)^2/2.
+
+    The halves are those of Mao et al. 2017, equations 2 to 9; D's last layer is linear. The default
+    is the 0-1 coding; (real, fake, target) = (1, -1, 0) makes the generator minimise the Pearson
+    chi-squared divergence.
+    """
+
+    real: float = 1.0
+    fake: float = 0.0
+    target: float = 1.0
+
+    def __post_init__(self):
+        for option in ("real", "fake", "target"):
+            value = _number("least_squares", option, getattr(self, option))
+            if not math.isfinite(value):
+                raise UsageError(f"least_squares: {option}={value} is not finite; give a number.")
+            object.__setattr__(self, option, value)
+        if self.real == self.fake:
+            raise UsageError(
+                f"least_squares: real and fake are both {self.real}, so the discriminator has "
+                "nothing to tell apart; give two different targets."
+            )
+
+    def _on_real(self, logits):
+        return ops.square(logits - self.real) / 2.0
+
+    def _on_fake(self, logits):
+        return ops.square(logits - self.fake) / 2.0
+
+    def _on_generated(self, logits):
+        return ops.square(logits - self.target) / 2.0
+
+
+@dataclass(frozen=True)
+class Alpha(_Separable):
+    """The (alpha_D, alpha_G)-GAN of Welfert, Otstot, Kurri and Sankar (arXiv 2302.14320).
+
+    With k = (alpha - 1)/alpha, l1(s) = (1 - sigmoid(s)^k)/k and l0(s) = l1(-s).
+    D: E l1(r) + E l0(f) with ``alpha_d``. G: E l1(f), or, saturating, -E l0(f), with ``alpha_g``.
+    alpha = 1/2 is the Hellinger GAN, 1 the classic one, ``inf`` the total variation GAN.
+
+    Value and gradient are right to float32's precision for all logits, up to the point where
+    float32 itself would end: from sigmoid(s)^k = e^80 on, which only alpha < 1 meets (alpha = .2 at
+    s = -20), the loss goes on along its tangent in log sigmoid(s).
+
+    Args:
+        alpha_d: the discriminator's alpha in (0, inf]; the string ``"inf"`` is understood.
+        alpha_g: the generator's.
+        saturating: the generator's form.
+
+    Raises:
+        UsageError: an alpha is not in (0, inf]. A pair for which the generator is not known to
+            minimise a divergence at the optimal discriminator draws a warning instead.
+    """
+
+    alpha_d: float
+    alpha_g: float
+    saturating: bool = False
+
+    def __post_init__(self):
+        for option in ("alpha_d", "alpha_g"):
+            value = _number("alpha", option, getattr(self, option))
+            if not value > 0:
+                raise UsageError(f"alpha: {option}={value} is not in (0, inf]; 1 is the usual GAN.")
+            object.__setattr__(self, option, value)
+        if not isinstance(self.saturating, bool):
+            raise UsageError(f"alpha: saturating={self.saturating!r} is not True or False.")
+        if not _is_valid_alpha_pair(self.alpha_d, self.alpha_g, self.saturating):
+            region = (
+                "(alpha_d <= 1 and alpha_g > alpha_d/(alpha_d + 1)) or "
+                "(alpha_d > 1 and alpha_d/2 < alpha_g <= alpha_d)"
+                if self.saturating
+                else "alpha_d + alpha_g > alpha_d*alpha_g"
+            )
+            warnings.warn(
+                f"{self!r} is outside the region where the generator provably minimises a "
+                f"divergence: {region}",
+                stacklevel=3,
+            )
+
+    def _on_real(self, logits):
+        return _alpha_loss(logits, self.alpha_d)
+
+    def _on_fake(self, logits):
+        return _alpha_loss(-logits, self.alpha_d)
+
+    def _on_generated(self, logits):
+        if self.saturating:
+            return -_alpha_loss(-logits, self.alpha_g)
+        return _alpha_loss(logits, self.alpha_g)
+
+
+@dataclass(frozen=True)
+class Relativistic(Loss):
+    """RSGAN. D: E sp(-(r - f)). G: E sp(-(f - r)), over pairs (Jolicoeur-Martineau 2018)."""
+
+    generator_needs_real: ClassVar[bool] = True
+
+    def discriminator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
+        """E sp(-(r - f))."""
+        return ops.mean(ops.softplus(_float32(fake) - _float32(real)))
+
+    def generator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
+        """E sp(-(f - r))."""
+        return self.discriminator(fake, real)
+
+
+@dataclass(frozen=True)
+class RelativisticAverage(Loss):
+    """RaSGAN. With r_, f_ the batch means (not detached) and phi(t) = sp(-t):
+
+    D: [E phi(r - f_) + E phi(r_ - f)]/2. G: the same with real and fake exchanged
+    (Jolicoeur-Martineau 2018). Its siblings differ in phi.
+    """
+
+    generator_needs_real: ClassVar[bool] = True
+
+    def _phi(self, margin):
+        """The price of one margin, large where the wrong side is ahead."""
+        return ops.softplus(-margin)
+
+    def discriminator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
+        """[E phi(r - f_) + E phi(r_ - f)]/2."""
+        real, fake = _float32(real), _float32(fake)
+        ahead = self._phi(real - batch_mean(fake))
+        behind = self._phi(batch_mean(real) - fake)
+        return (ops.mean(ahead) + ops.mean(behind)) / 2.0
+
+    def generator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
+        """[E phi(f - r_) + E phi(f_ - r)]/2."""
+        return self.discriminator(fake, real, batch_mean=batch_mean)
+
+
+@dataclass(frozen=True)
+class RelativisticAverageLeastSquares(RelativisticAverage):
+    """RaLSGAN: :class:`RelativisticAverage` with phi(t) = (t - 1)^2."""
+
+    def _phi(self, margin):
+        return ops.square(margin - 1.0)
+
+
+@dataclass(frozen=True)
+class RelativisticAverageHinge(RelativisticAverage):
+    """RaHingeGAN: :class:`RelativisticAverage` with phi(t) = relu(1 - t)."""
+
+    def _phi(self, margin):
+        return ops.relu(1.0 - margin)
+
+
+@dataclass(frozen=True)
+class GANQP(Loss):
+    """GAN-QP (Su 2018): a quadratic potential of D's difference over a pair of samples.
+
+    With d = r - f and n = weight * distance(x_r, x_f), D: E (d^2/(2 n) - d). G: E d.
+
+    Args:
+        distance: ``"l1"``, the mean absolute difference of two samples, or ``"l2"``, the root of
+            their mean squared difference.
+        weight: lambda > 0.
+
+    Raises:
+        UsageError: an unknown distance, a weight that is not positive and finite.
+    """
+
+    distance: str = "l1"
+    weight: float = 10.0
+
+    needs_samples: ClassVar[bool] = True
+    generator_needs_real: ClassVar[bool] = True
+
+    def __post_init__(self):
+        if self.distance not in ("l1", "l2"):
+            raise unknown("distance of gan_qp", self.distance, ("l1", "l2"))
+        weight = _number("gan_qp", "weight", self.weight)
+        if not 0 < weight < math.inf:
+            raise UsageError(f"gan_qp: weight={weight} is not positive and finite; 10 is usual.")
+        object.__setattr__(self, "weight", weight)
+
+    def discriminator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
+        """E (d^2/(2 n) - d)."""
+        if samples is None:
+            raise UsageError("gan_qp reads the samples; pass samples=(real_images, fake_images).")
+        difference = _float32(real) - _float32(fake)
+        # A pair of equal samples has d = 0 too; the floor makes its term 0 instead of 0/0.
+        norm = ops.maximum(self.weight * self._distances(*samples), 1e-12)
+        return ops.mean(ops.square(difference) / (2.0 * norm) - difference)
+
+    def generator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
+        """E d."""
+        return ops.mean(_float32(real) - _float32(fake))
+
+    def _distances(self, real_images, fake_images):
+        pixels = _float32(real_images) - _float32(fake_images)
+        axes = tuple(range(1, len(pixels.shape)))
+        if self.distance == "l1":
+            return ops.mean(ops.abs(pixels), axis=axes)
+        return ops.sqrt(ops.mean(ops.square(pixels), axis=axes))
+
+
+_LOSSES: dict[str, type[Loss]] = {
+    "non_saturating": NonSaturating,
+    "saturating": Saturating,
+    "hinge": Hinge,
+    "wasserstein": Wasserstein,
+    "least_squares": LeastSquares,
+    "alpha": Alpha,
+    "relativistic": Relativistic,
+    "relativistic_average": RelativisticAverage,
+    "relativistic_average_least_squares": RelativisticAverageLeastSquares,
+    "relativistic_average_hinge": RelativisticAverageHinge,
+    "gan_qp": GANQP,
+}
+
+
+def names() -> list[str]:
+    """The names that :func:`get` knows."""
+    return list(_LOSSES)
+
+
+def get(loss: str | Loss, **options) -> Loss:
+    """The loss of a name, e.g. ``get("alpha", alpha_d=0.6, alpha_g=1)``; a loss passes through.
+
+    Args:
+        loss: one of :func:`names`, or a :class:`Loss`.
+        **options: of the named loss, as in its class.
+
+    Raises:
+        UsageError: unknown name; an option that is unknown, missing or out of range.
+    """
+    if isinstance(loss, Loss):
+        if options:
+            raise UsageError(
+                f"loss options {', '.join(options)} came with {loss!r}, which is already built; "
+                "name the loss, or set them there."
+            )
+        return loss
+    if not isinstance(loss, str) or loss not in _LOSSES:
+        raise unknown("loss", loss, _LOSSES)
+    fields = dataclasses.fields(_LOSSES[loss])
+    known = [field.name for field in fields]
+    for option in options:
+        if option not in known:
+            takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise UsageError(f"unknown option {option!r} of loss {loss!r}: {takes}.")
+    for field in fields:
+        if field.default is dataclasses.MISSING and field.name not in options:
+            raise UsageError(f"loss {loss!r} needs {field.name}; it takes {', '.join(known)}.")
+    return _LOSSES[loss](**options)
+
+
+def _float32(values):
+    return ops.cast(values, "float32")
+
+
+def _number(loss: str, option: str, value: object) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"{loss}: {option}={value!r} is not a number.") from None
+
+
+def _alpha_loss(logits, alpha: float):
+    """l1(s) = (1 - sigmoid(s)^k)/k with k = (alpha - 1)/alpha, elementwise."""
+    k = 1.0 if alpha == math.inf else (alpha - 1.0) / alpha
+    return -_scaled_expm1(ops.log_sigmoid(logits), k)
+
+
+def _scaled_expm1(x, k: float):
+    """``(e^(k x) - 1)/k``, past ``k x = _LARGEST_EXPONENT`` along the tangent there.
+
+    Its derivative is e^(k x) in every backend. The left piece is there for that: ``expm1`` may be
+    differentiated as ``expm1 + 1``, which has no digits left below -17, where ``exp`` keeps them
+    all. Pieces that could overflow outside their range are clamped a little beyond the joint, not
+    at it: at a tie backends differ about the derivative of a clamp.
+    """
+    t = k * x
+    if abs(k) < 1e-5:  # t is so small that three terms of the series are exact
+        return x * (1.0 + t / 2.0 + ops.square(t) / 6.0)
+    end = _LARGEST_EXPONENT
+    left = (ops.exp(ops.minimum(t, 0.0)) - 1.0) / k
+    middle = ops.expm1(ops.clip(t, -2.0, end + 1.0)) / k
+    tangent = math.exp(end) / k * (t - end + 1.0) - 1.0 / k
+    return ops.where(t < -1.0, left, ops.where(t > end, tangent, middle))
+
+
+def _is_valid_alpha_pair(alpha_d: float, alpha_g: float, saturating: bool) -> bool:
+    """Whether G minimises a divergence at the optimal D, arXiv 2302.14320."""
+    if not saturating:
+        return 1 / alpha_d + 1 / alpha_g > 1
+    if alpha_d <= 1:
+        return alpha_g > alpha_d / (alpha_d + 1)
+    # Equal alphas are inside, infinite ones too, where the halves cannot be compared.
+    return alpha_g == alpha_d or alpha_d / 2 < alpha_g <= alpha_d
