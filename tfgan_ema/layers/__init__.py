@@ -1,0 +1,49 @@
+"""Keras layers that the networks of the zoo are made of."""
+
+from tfgan_ema.layers.attention import ZeroGain, self_attention
+from tfgan_ema.layers.blocks import BlockStyle, down_block, up_block
+from tfgan_ema.layers.norms import ConditionalBatchNorm, ProjectedBatchNorm, batch_norm
+from tfgan_ema.layers.spectral import (
+    SNConv2D,
+    SNDense,
+    SNEmbedding,
+    power_iterate,
+    spectral_layers,
+)
+from tfgan_ema.layers.stacked import StackedDense, slice_weights
+from tfgan_ema.layers.style import (
+    ConstantInput,
+    EqualConv2D,
+    EqualDense,
+    MeanTracker,
+    MinibatchStd,
+    ModulatedConv2D,
+    NoiseBiasActivation,
+    StyleMixing,
+)
+
+__all__ = [
+    "BlockStyle",
+    "ConditionalBatchNorm",
+    "ConstantInput",
+    "EqualConv2D",
+    "EqualDense",
+    "MeanTracker",
+    "MinibatchStd",
+    "ModulatedConv2D",
+    "NoiseBiasActivation",
+    "ProjectedBatchNorm",
+    "SNConv2D",
+    "SNDense",
+    "SNEmbedding",
+    "StackedDense",
+    "StyleMixing",
+    "ZeroGain",
+    "batch_norm",
+    "down_block",
+    "power_iterate",
+    "self_attention",
+    "slice_weights",
+    "spectral_layers",
+    "up_block",
+]

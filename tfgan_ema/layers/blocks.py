@@ -1,0 +1,105 @@
+"""Residual blocks of SNGAN, WGAN-GP and BigGAN, as functions of Keras tensors.
+
+A family fixes its `BlockStyle` (how a convolution, a norm, an activation is made) and then writes
+its network as a sequence of blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+Tensor = Any
+
+
+@dataclass(frozen=True)
+class BlockStyle:
+    """How the parts of a residual block are made.
+
+    Attributes:
+        conv: ``conv(filters, kernel_size, name=...) -> layer``, for the main path.
+        shortcut: the same for the shortcut's 1x1 convolution.
+        norm: ``norm(x, name) -> tensor`` before an activation; ``None`` for none.
+        activation: ``activation(x) -> tensor``.
+        upsampling: ``"nearest"`` (the original papers) or ``"bilinear"`` (mimicry).
+        activated_shortcut: whether a discriminator's shortcuts, but for the first, start from the
+            activated input (mimicry, whose ReLU works in place) instead of the input.
+    """
+
+    conv: Callable[..., keras.layers.Layer]
+    shortcut: Callable[..., keras.layers.Layer]
+    norm: Callable[[Tensor, str], Tensor] | None = None
+    activation: Callable[[Tensor], Tensor] = keras.ops.relu
+    upsampling: str = "nearest"
+    activated_shortcut: bool = False
+
+    def normed(self, x: Tensor, name: str) -> Tensor:
+        """Norm, then activation."""
+        return self.activation(x if self.norm is None else self.norm(x, name))
+
+    def up(self, x: Tensor) -> Tensor:
+        """Twice the resolution."""
+        return keras.layers.UpSampling2D(2, interpolation=self.upsampling)(x)
+
+
+def _down(x: Tensor) -> Tensor:
+    return keras.layers.AveragePooling2D(2)(x)
+
+
+def up_block(x: Tensor, filters: int, style: BlockStyle, name: str) -> Tensor:
+    """A generator's block: [n, h, w, c] -> [n, 2h, 2w, filters].
+
+    norm-act-up-conv3-norm-act-conv3 on the main path, up-conv1 on the shortcut. Layers are called
+    ``NAME_norm1``, ``NAME_conv1``, ``NAME_norm2``, ``NAME_conv2``, ``NAME_shortcut`` and ``NAME``.
+    """
+    h = style.up(style.normed(x, f"{name}_norm1"))
+    h = style.conv(filters, 3, name=f"{name}_conv1")(h)
+    h = style.conv(filters, 3, name=f"{name}_conv2")(style.normed(h, f"{name}_norm2"))
+    x = style.shortcut(filters, 1, name=f"{name}_shortcut")(style.up(x))
+    return keras.layers.Add(name=name)([h, x])
+
+
+def down_block(
+    x: Tensor,
+    filters: int,
+    style: BlockStyle,
+    name: str,
+    *,
+    down: bool = True,
+    first: bool = False,
+    hidden: int | None = None,
+) -> Tensor:
+    """A discriminator's block: [n, h, w, c] -> [n, h/2, w/2, filters], or [n, h, w, filters].
+
+    act-conv3-act-conv3-pool on the main path, conv1-pool on the shortcut. The first block of a
+    network has no activation in front and pools before the shortcut's convolution (cheaper there,
+    as an image has few channels).
+
+    Args:
+        x: [n, h, w, c].
+        filters: channels of the output.
+        style: how the parts are made.
+        name: prefix of the layers' names, as in `up_block`.
+        down: whether the block halves the resolution.
+        first: whether this block reads the image.
+        hidden: channels between the two convolutions; ``None`` means ``filters`` in a first block
+            and c otherwise (SNGAN); BigGAN takes ``filters`` everywhere.
+    """
+    channels = x.shape[-1]
+    hidden = hidden or (filters if first else channels)
+    h = x if first else style.normed(x, f"{name}_norm1")
+    if style.activated_shortcut:
+        x = h
+    h = style.conv(hidden, 3, name=f"{name}_conv1")(h)
+    h = style.conv(filters, 3, name=f"{name}_conv2")(style.normed(h, f"{name}_norm2"))
+    if down:
+        h = _down(h)
+    if first:
+        x = style.shortcut(filters, 1, name=f"{name}_shortcut")(_down(x) if down else x)
+    elif down or channels != filters:
+        x = style.shortcut(filters, 1, name=f"{name}_shortcut")(x)
+        x = _down(x) if down else x
+    return keras.layers.Add(name=name)([h, x])

@@ -1,0 +1,129 @@
+"""Normalisations of generators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfgan_ema.layers.spectral import SNDense
+
+
+def batch_norm(**kwargs: Any) -> keras.layers.BatchNormalization:
+    """Batch normalisation over the global batch, momentum .9 and epsilon 1e-5 by default.
+
+    ``synchronized=True`` takes the statistics over all replicas: without it replicas silently
+    diverge.
+    """
+    return keras.layers.BatchNormalization(
+        **{"momentum": 0.9, "epsilon": 1e-5, "synchronized": True, **kwargs}
+    )
+
+
+@keras.saving.register_keras_serializable(package="tfgan_ema")
+class ConditionalBatchNorm(keras.layers.Layer):
+    """Batch normalisation with a gain and a bias per class (Dumoulin et al., arXiv 1610.07629).
+
+    Inputs ``[x, label]``: float [n, h, w, c] and int [n]; output [n, h, w, c].
+
+    Args:
+        num_classes: labels lie in [0, num_classes).
+        stddev: gains start at N(1, stddev), biases at N(0, stddev).
+    """
+
+    def __init__(self, num_classes: int, stddev: float = 0.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.num_classes = num_classes
+        self.stddev = stddev
+        self.norm = batch_norm(
+            center=False, scale=False, dtype=self.dtype_policy, name="statistics"
+        )
+
+    def build(self, input_shape):
+        """Creates the weights."""
+        shape, _ = input_shape
+        self.norm.build(shape)
+        table = (self.num_classes, shape[-1])
+        around = keras.initializers.RandomNormal
+        self.gain = self.add_weight(
+            name="gain", shape=table, initializer=around(1.0, self.stddev)
+        )
+        self.bias = self.add_weight(
+            name="bias", shape=table, initializer=around(0.0, self.stddev)
+        )
+
+    def call(self, inputs, training=None):
+        """Returns ``gain[label] * normalised(x) + bias[label]``."""
+        x, label = inputs
+        gain, bias = (ops.take(w, label, axis=0)[:, None, None, :] for w in (self.gain, self.bias))
+        return gain * self.norm(x, training=training) + bias
+
+    def compute_output_shape(self, input_shape):
+        """The shape of x."""
+        return input_shape[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        config = {"num_classes": self.num_classes, "stddev": self.stddev}
+        return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable(package="tfgan_ema")
+class ProjectedBatchNorm(keras.layers.Layer):
+    """Batch normalisation whose gain and bias are linear in a vector (BigGAN, arXiv 1809.11096).
+
+    Inputs ``[x, y]``: float [n, h, w, c] and [n, d]; output ``(1 + A y) * normalised(x) + B y``
+    with spectrally normalised A and B without bias.
+
+    Args:
+        kernel_initializer: of A and B.
+        epsilon: of the spectral norms.
+    """
+
+    def __init__(
+        self, kernel_initializer: Any = "orthogonal", epsilon: float = 1e-6, **kwargs: Any
+    ):
+        super().__init__(**kwargs)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.epsilon = epsilon
+        self.norm = batch_norm(
+            center=False, scale=False, dtype=self.dtype_policy, name="statistics"
+        )
+
+    def build(self, input_shape):
+        """Creates the weights."""
+        shape, vector = input_shape
+        self.norm.build(shape)
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        self.gain, self.bias = (
+            SNDense(
+                shape[-1],
+                use_bias=False,
+                kernel_initializer=keras.initializers.get(initializer),
+                epsilon=self.epsilon,
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            for name in ("gain", "bias")
+        )
+        self.gain.build(vector)
+        self.bias.build(vector)
+
+    def call(self, inputs, training=None):
+        """Returns the modulated, normalised x."""
+        x, y = inputs
+        gain = 1 + self.gain(y)[:, None, None, :]
+        return gain * self.norm(x, training=training) + self.bias(y)[:, None, None, :]
+
+    def compute_output_shape(self, input_shape):
+        """The shape of x."""
+        return input_shape[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "epsilon": self.epsilon,
+        }

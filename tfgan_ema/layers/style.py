@@ -1,0 +1,440 @@
+"""Layers of StyleGAN2 (arXiv 1912.04958): equalised weights, modulation, filtered resampling.
+
+Modulation scales the activations before and after one shared convolution instead of giving every
+sample its own kernel, so there are no grouped convolutions and the layers run on CPU, GPU and TPU.
+Weights are stored at unit variance and scaled when used. Resampling filters with [1, 3, 3, 1] as
+the official implementations do. Arithmetic on kernels and styles is float32 under mixed
+precision.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfgan_ema import engines
+from tfgan_ema.errors import UsageError
+
+Tensor = Any
+_TAPS = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
+
+
+def normalize_second_moment(x: Tensor) -> Tensor:
+    """``x / sqrt(mean(x^2))`` over the last axis (the input normalisation of the mapping)."""
+    return x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + 1e-8)
+
+
+def blur(x: Tensor, before: int, after: int, *, stride: int = 1, gain: float = 1.0) -> Tensor:
+    """The [1, 3, 3, 1] filter on [n, h, w, c], zero-padded by ``before`` and ``after``."""
+    channels = x.shape[-1]
+    kernel = np.broadcast_to((_TAPS * gain)[:, :, None, None], (4, 4, channels, 1))
+    x = ops.pad(x, [[0, 0], [before, after], [before, after], [0, 0]])
+    return ops.depthwise_conv(
+        x,
+        ops.convert_to_tensor(kernel, x.dtype),
+        strides=stride,
+        padding="valid",
+        data_format="channels_last",
+    )
+
+
+def upsample(x: Tensor) -> Tensor:
+    """[n, h, w, c] -> [n, 2h, 2w, c]: zeros in between, then the filter."""
+    _, height, width, channels = x.shape
+    x = ops.reshape(x, (-1, height, 1, width, 1, channels))
+    x = ops.pad(x, [[0, 0], [0, 0], [0, 1], [0, 0], [0, 1], [0, 0]])
+    return blur(ops.reshape(x, (-1, 2 * height, 2 * width, channels)), 2, 1, gain=4.0)
+
+
+def downsample(x: Tensor) -> Tensor:
+    """[n, h, w, c] -> [n, h/2, w/2, c]: the filter, then every other pixel."""
+    return blur(x, 1, 1, stride=2)
+
+
+def _activate(x: Tensor, activation: str) -> Tensor:
+    """``"linear"``, or ``"lrelu"``: LeakyReLU(.2) times sqrt 2, which keeps the variance."""
+    return x if activation == "linear" else ops.leaky_relu(x, 0.2) * math.sqrt(2.0)
+
+
+class _Layer(keras.layers.Layer):
+    """Weights that stay in float32, and a configuration of plain attributes."""
+
+    _arguments: tuple[str, ...] = ()
+
+    def _weight(self, name: str, shape: tuple[int, ...], initializer: Any, **kwargs: Any) -> Any:
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=initializer,
+            dtype="float32",
+            autocast=False,
+            **kwargs,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), **{name: getattr(self, name) for name in self._arguments}}
+
+
+def _normal(stddev: float = 1.0) -> keras.initializers.Initializer:
+    return keras.initializers.RandomNormal(0.0, stddev)
+
+
+def _constant(value: float) -> keras.initializers.Initializer:
+    return keras.initializers.Constant(value)
+
+
+@keras.saving.register_keras_serializable(package="tfgan_ema")
+class EqualDense(_Layer):
+    """A dense layer with an equalised learning rate (Karras et al. 2018): [n, d] -> [n, units].
+
+    The kernel starts at N(0, 1) / lr_multiplier and is used as ``kernel * lr_multiplier /
+    sqrt(d)``; the bias as ``bias * lr_multiplier``.
+
+    Args:
+        units: size of the output.
+        activation: ``"linear"`` or ``"lrelu"``.
+        lr_multiplier: how much slower the weights move.
+        bias: where the bias starts.
+    """
+
+    _arguments = ("units", "activation", "lr_multiplier", "bias_start")
+
+    def __init__(
+        self,
+        units: int,
+        activation: str = "linear",
+        lr_multiplier: float = 1.0,
+        bias_start: float = 0.0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.units, self.activation = units, activation
+        self.lr_multiplier, self.bias_start = lr_multiplier, bias_start
+
+    def build(self, input_shape):
+        """Creates the weights."""
+        size = input_shape[-1]
+        self.kernel = self._weight("kernel", (size, self.units), _normal(1 / self.lr_multiplier))
+        self.bias = self._weight("bias", (self.units,), _constant(self.bias_start))
+        self._gain = self.lr_multiplier / math.sqrt(size)
+
+    def call(self, inputs):
+        """Returns the activated affine map."""
+        kernel = ops.cast(ops.convert_to_tensor(self.kernel) * self._gain, self.compute_dtype)
+        bias = ops.cast(ops.convert_to_tensor(self.bias) * self.lr_multiplier, self.compute_dtype)
+        return _activate(ops.matmul(inputs, kernel) + bias, self.activation)
+
+    def compute_output_shape(self, input_shape):
+        """[n, d] -> [n, units]."""
+        return (*input_shape[:-1], self.units)
+
+
+@keras.saving.register_keras_serializable(package="tfgan_ema")
+class EqualConv2D(_Layer):
+    """A convolution with an equalised learning rate: [n, h, w, c] -> [n, h', w', filters].
+
+    Args:
+        filters: channels of the output.
+        kernel_size: 1 or 3; the grid is kept, or halved with ``down``.
+        down: whether to filter and halve the resolution.
+        activation: ``"linear"`` or ``"lrelu"``.
+        use_bias: whether there is a bias.
+        gain: multiplies the output.
+    """
+
+    _arguments = ("filters", "kernel_size", "down", "activation", "use_bias", "gain")
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 3,
+        down: bool = False,
+        activation: str = "lrelu",
+        use_bias: bool = True,
+        gain: float = 1.0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size, self.down = filters, kernel_size, down
+        self.activation, self.use_bias, self.gain = activation, use_bias, gain
+
+    def build(self, input_shape):
+        """Creates the weights."""
+        size, channels = self.kernel_size, input_shape[-1]
+        self.kernel = self._weight("kernel", (size, size, channels, self.filters), _normal())
+        self.bias = self._weight("bias", (self.filters,), "zeros") if self.use_bias else None
+        self._scale = 1 / math.sqrt(size * size * channels)
+
+    def call(self, inputs):
+        """Returns the activated convolution."""
+        kernel = ops.cast(ops.convert_to_tensor(self.kernel) * self._scale, self.compute_dtype)
+        x, stride, padding = inputs, 1, "same"
+        if self.down and self.kernel_size == 1:
+            x = downsample(x)
+        elif self.down:
+            x, stride, padding = blur(x, 2, 2), 2, "valid"
+        x = ops.conv(x, kernel, stride, padding, data_format="channels_last")
+        if self.bias is not None:
+            x = x + ops.cast(ops.convert_to_tensor(self.bias), self.compute_dtype)
+        x = _activate(x, self.activation)
+        return x if self.gain == 1 else x * self.gain
+
+    def compute_output_shape(self, input_shape):
+        """[n, h, w, c] -> [n, h', w', filters]."""
+        rows, height, width, _ = input_shape
+        step = 2 if self.down else 1
+        return (rows, height // step, width // step, self.filters)
+
+
+@keras.saving.register_keras_serializable(package="tfgan_ema")
+class ModulatedConv2D(_Layer):
+    """A convolution whose input channels are scaled by a style (equations 1 to 3 of the paper).
+
+    Inputs ``[x, w]``: [n, h, w, c] and [n, d]; output [n, h', w', filters]. With kernel k and style
+    s(w): ``conv(x * s, k) / sqrt(sum (s k)^2)``, the same as a kernel of its own for every sample.
+
+    Args:
+        filters: channels of the output.
+        kernel_size: 1 or 3.
+        up: whether to double the resolution.
+        demodulate: whether to divide by the norm of the modulated kernel; without it the kernel is
+            scaled to unit fan-in instead (ToRGB).
+    """
+
+    _arguments = ("filters", "kernel_size", "up", "demodulate")
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 3,
+        up: bool = False,
+        demodulate: bool = True,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size = filters, kernel_size
+        self.up, self.demodulate = up, demodulate
+
+    def build(self, input_shape):
+        """Creates the weights."""
+        (*_, channels), style = input_shape
+        size = self.kernel_size
+        self.affine = EqualDense(channels, bias_start=1.0, dtype="float32", name="affine")
+        self.affine.build(style)
+        self.kernel = self._weight("kernel", (size, size, channels, self.filters), _normal())
+        self._scale = 1 if self.demodulate else 1 / math.sqrt(size * size * channels)
+
+    def call(self, inputs):
+        """Returns the modulated convolution."""
+        x, w = inputs
+        kernel = ops.convert_to_tensor(self.kernel)
+        styles = self.affine(w) * self._scale
+        y = self._conv(x * ops.cast(styles, self.compute_dtype)[:, None, None, :], kernel)
+        if not self.demodulate:
+            return y
+        energy = ops.matmul(ops.square(styles), ops.sum(ops.square(kernel), axis=(0, 1)))
+        return y * ops.cast(ops.rsqrt(energy + 1e-8), self.compute_dtype)[:, None, None, :]
+
+    def _conv(self, x, kernel):
+        kernel = ops.cast(kernel, self.compute_dtype)
+        if not self.up:
+            return ops.conv(x, kernel, padding="same", data_format="channels_last")
+        kernel = ops.transpose(kernel, (0, 1, 3, 2))
+        x = ops.conv_transpose(x, kernel, 2, "valid", data_format="channels_last")
+        return blur(x, 1, 1, gain=4.0)
+
+    def compute_output_shape(self, input_shape):
+        """The shape of x with ``filters`` channels and twice the grid with ``up``."""
+        (rows, height, width, _), _ = input_shape
+        step = 2 if self.up else 1
+        return (rows, height * step, width * step, self.filters)
+
+
+@keras.saving.register_keras_serializable(package="tfgan_ema")
+class NoiseBiasActivation(_Layer):
+    """Adds noise times a learnt strength (from 0) and a bias, then activates.
+
+    Inputs x [n, h, w, c], or ``[x, noise]`` with noise [n, h, w, 1].
+
+    Args:
+        noise: ``"const"``, one fixed image kept with the weights; ``"input"``, given with x;
+            ``"none"``.
+        activation: ``"linear"`` or ``"lrelu"``.
+    """
+
+    _arguments = ("noise", "activation")
+
+    def __init__(self, noise: str = "const", activation: str = "lrelu", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.noise, self.activation = noise, activation
+
+    def build(self, input_shape):
+        """Creates the weights."""
+        shape = input_shape[0] if self.noise == "input" else input_shape
+        _, height, width, channels = shape
+        self.bias = self._weight("bias", (channels,), "zeros")
+        if self.noise != "none":
+            self.strength = self._weight("strength", (), "zeros")
+        if self.noise == "const":
+            self.image = self._weight("image", (height, width), _normal(), trainable=False)
+
+    def call(self, inputs):
+        """Returns ``activation(x + strength * noise + bias)``."""
+        x, noise = inputs if self.noise == "input" else (inputs, None)
+        if self.noise == "const":
+            noise = ops.convert_to_tensor(self.image)[None, :, :, None]
+        if noise is not None:
+            strength = ops.convert_to_tensor(self.strength)
+            x = x + ops.cast(ops.cast(noise, "float32") * strength, self.compute_dtype)
+        bias = ops.cast(ops.convert_to_tensor(self.bias), self.compute_dtype)
+        return _activate(x + bias, self.activation)
+
+    def compute_output_shape(self, input_shape):
+        """The shape of x."""
+        return input_shape[0] if self.noise == "input" else input_shape
+
+
+@keras.saving.register_keras_serializable(package="tfgan_ema")
+class ConstantInput(_Layer):
+    """A learnt image, once for every row of the input: [n, ...] -> [n, size, size, channels]."""
+
+    _arguments = ("size", "channels")
+
+    def __init__(self, size: int, channels: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.size, self.channels = size, channels
+
+    def build(self, input_shape):
+        """Creates the weights."""
+        self.image = self._weight("image", (self.size, self.size, self.channels), _normal())
+
+    def call(self, inputs):
+        """Returns the image, repeated."""
+        image = ops.cast(ops.convert_to_tensor(self.image), self.compute_dtype)
+        ones = ops.ones_like(ops.reshape(inputs, (-1, int(np.prod(inputs.shape[1:]))))[:, :1])
+        return ones[:, :, None, None] * image[None]
+
+    def compute_output_shape(self, input_shape):
+        """[n, ...] -> [n, size, size, channels]."""
+        return (input_shape[0], self.size, self.size, self.channels)
+
+
+@keras.saving.register_keras_serializable(package="tfgan_ema")
+class MeanTracker(_Layer):
+    """Passes w [n, d] on, and remembers its moving mean; pulls w towards it, as truncation.
+
+    The mean is taken over all replicas and moves in training only: a statistic like those of a
+    batch normalisation.
+
+    Args:
+        decay: of the moving mean, .995 in the official implementations.
+        psi: truncation; 1 changes nothing, 0 gives the mean. Not applied in training.
+    """
+
+    _arguments = ("decay", "psi")
+
+    def __init__(self, decay: float = 0.995, psi: float = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.decay, self.psi = decay, psi
+
+    def build(self, input_shape):
+        """Creates the mean."""
+        self.mean = self._weight("mean", input_shape[-1:], "zeros", trainable=False)
+
+    def call(self, inputs, training=None):
+        """Returns w; outside of training ``mean + psi (w - mean)``."""
+        if training:
+            batch = ops.mean(engines.current().gather(ops.cast(inputs, "float32")), axis=0)
+            self.mean.assign(batch + self.decay * (ops.convert_to_tensor(self.mean) - batch))
+            return inputs
+        if self.psi == 1:
+            return inputs
+        mean = ops.convert_to_tensor(self.mean)
+        return mean + self.psi * (inputs - mean)
+
+    def compute_output_shape(self, input_shape):
+        """The input's shape."""
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="tfgan_ema")
+class StyleMixing(_Layer):
+    """In training, takes the later styles of a sample from a second one (arXiv 1812.04948, 3.1).
+
+    Inputs ``[styles, others, draws]``: [n, layers, d] twice and two standard normal numbers a row,
+    [n, 2]: with probability ``probability`` the row's styles from a uniformly drawn layer on are
+    replaced. Each row draws its own layer (the official code draws one for the batch).
+
+    Args:
+        probability: in [0, 1]; .9 in the recipe for 256 px.
+    """
+
+    _arguments = ("probability",)
+
+    def __init__(self, probability: float = 0.9, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.probability = probability
+
+    def call(self, inputs, training=None):
+        """Returns [n, layers, d]."""
+        styles, others, draws = inputs
+        if not training:
+            return styles
+        layers = styles.shape[1]
+        uniform = 0.5 * (1 + ops.erf(ops.cast(draws, "float32") / math.sqrt(2.0)))
+        cut = 1 + ops.floor(uniform[:, 0] * (layers - 1))
+        cut = ops.where(uniform[:, 1] < self.probability, cut, layers)
+        position = ops.arange(layers, dtype="float32")
+        mixed = position[None, :, None] >= cut[:, None, None]
+        return ops.where(mixed, others, styles)
+
+    def compute_output_shape(self, input_shape):
+        """The shape of the styles."""
+        return input_shape[0]
+
+
+@keras.saving.register_keras_serializable(package="tfgan_ema")
+class MinibatchStd(_Layer):
+    """Joins a channel: the standard deviation within groups (arXiv 1710.10196, section 3).
+
+    Groups are consecutive rows, so splitting a batch over replicas changes nothing as long as every
+    replica's share is a multiple of the group.
+
+    Args:
+        group: rows in a group; a smaller batch is one group.
+    """
+
+    _arguments = ("group",)
+
+    def __init__(self, group: int = 4, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.group = group
+
+    def call(self, inputs):
+        """Returns [n, h, w, c + 1]; a batch that is no multiple of the group is refused."""
+        _, height, width, channels = inputs.shape
+        rows = ops.shape(inputs)[0]
+        if isinstance(rows, int):
+            group = min(self.group, rows)
+            if rows % group:
+                raise UsageError(
+                    f"a batch of {rows} rows for minibatch std in groups of {group}: expected a "
+                    f"multiple of {group}; change the batch size or the network's option std_group."
+                )
+        else:
+            group = ops.minimum(self.group, rows)
+        x = ops.reshape(ops.cast(inputs, "float32"), (-1, group, height, width, channels))
+        x = x - ops.mean(x, axis=1, keepdims=True)
+        std = ops.sqrt(ops.mean(ops.square(x), axis=1, keepdims=True) + 1e-8)
+        std = ops.mean(std, axis=(2, 3, 4), keepdims=True) * ops.ones_like(x[..., :1])
+        std = ops.reshape(std, (-1, height, width, 1))
+        return ops.concatenate([inputs, ops.cast(std, inputs.dtype)], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        """One channel more."""
+        return (*input_shape[:-1], input_shape[-1] + 1)
