@@ -1,0 +1,138 @@
+"""Priors over latents, their truncation, and the counter behind every random draw of a step."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from keras import ops
+
+from tfgan_ema import engines
+from tfgan_ema.errors import UsageError, unknown
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Draws:
+    """Random draws as a pure function of (seed, step, stream name, row in the global batch).
+
+    There is no hidden state: a resumed run draws what the uninterrupted one would have drawn, and
+    several replicas draw together what one device draws alone.
+
+    Attributes:
+        seed: the run's seed, a Python int or an int64 scalar tensor.
+        step: the counter, an integer or an integer scalar tensor.
+        scope: prefix of the stream names, e.g. ``"d0/"`` for the first discriminator update.
+    """
+
+    seed: int | Tensor
+    step: int | Tensor
+    scope: str = ""
+
+    def at(self, name: str) -> Draws:
+        """The draws of a part of the step; different names give independent streams."""
+        return dataclasses.replace(self, scope=f"{self.scope}{name}/")
+
+    def normal(self, shape: Sequence[int], stream: str) -> Tensor:
+        """Standard normal, float32; ``shape[0]`` counts the rows of this replica."""
+        return engines.current().normal(shape, self.seed, self.scope + stream, self.step)
+
+    def uniform(self, shape: Sequence[int], stream: str) -> Tensor:
+        """Uniform in [0, 1), float32."""
+        return engines.current().uniform(shape, self.seed, self.scope + stream, self.step)
+
+    def integers(self, shape: Sequence[int], high: int, stream: str) -> Tensor:
+        """Uniform integers in [0, high), int32."""
+        return engines.current().integers(shape, high, self.seed, self.scope + stream, self.step)
+
+
+def check_truncation(truncation: float | None) -> None:
+    """Raises `UsageError` unless the threshold is ``None`` or a positive finite number."""
+    if truncation is not None and not (0 < truncation < math.inf):
+        raise UsageError(
+            f"truncation {truncation}: expected a threshold above 0 (1 cuts at one standard "
+            "deviation), or none."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Normal:
+    """z ~ N(0, I) in ``dim`` dimensions.
+
+    Truncation at t draws each coordinate from the normal restricted to [-t, t] (Brock et al.
+    2019), by carrying the untruncated draw over to the same quantile: as t grows, z tends to it.
+    """
+
+    dim: int
+
+    def draw(self, rows: int, draws: Draws, truncation: float | None = None) -> Tensor:
+        """float32 [rows, dim]."""
+        z = draws.normal((rows, self.dim), "latent")
+        if truncation is None:
+            return z
+        quantile = ops.erf(z / math.sqrt(2)) * math.erf(truncation / math.sqrt(2))
+        return ops.clip(math.sqrt(2) * ops.erfinv(quantile), -truncation, truncation)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hypersphere:
+    """z uniform on the sphere of radius sqrt(dim): a normal draw over its root mean square."""
+
+    dim: int
+
+    def draw(self, rows: int, draws: Draws, truncation: float | None = None) -> Tensor:
+        """float32 [rows, dim]."""
+        _refuse_truncation(self, truncation)
+        z = draws.normal((rows, self.dim), "latent")
+        return z * ops.rsqrt(ops.mean(ops.square(z), axis=1, keepdims=True) + 1e-12)
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform:
+    """z uniform in [-1, 1]^dim."""
+
+    dim: int
+
+    def draw(self, rows: int, draws: Draws, truncation: float | None = None) -> Tensor:
+        """float32 [rows, dim]."""
+        _refuse_truncation(self, truncation)
+        return 2.0 * draws.uniform((rows, self.dim), "latent") - 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """z = 1: the prior of a generator that is a single point, as in the Dirac-GAN."""
+
+    dim: int = 1
+
+    def draw(self, rows: int, draws: Draws, truncation: float | None = None) -> Tensor:
+        """float32 [rows, dim]."""
+        _refuse_truncation(self, truncation)
+        return ops.ones((rows, self.dim))
+
+
+def _refuse_truncation(prior: object, truncation: float | None) -> None:
+    if truncation is not None:
+        raise UsageError(
+            f"truncation {truncation} with the prior {prior}: only the normal prior has tails to "
+            "cut; leave truncation out."
+        )
+
+
+_PRIORS = {"normal": Normal, "hypersphere": Hypersphere, "uniform": Uniform, "constant": Constant}
+
+
+def get(name: str, dim: int) -> Normal | Hypersphere | Uniform | Constant:
+    """The prior of that name.
+
+    Raises:
+        UsageError: no such prior, or a dimension below 1.
+    """
+    if name not in _PRIORS:
+        raise unknown("latent prior", name, _PRIORS)
+    if dim < 1:
+        raise UsageError(f"latent dimension {dim}: expected at least 1.")
+    return _PRIORS[name](dim)
