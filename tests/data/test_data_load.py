@@ -1,0 +1,279 @@
+"""Sets by name: mixtures, digits, idx files, folders of images."""
+
+import gzip
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+from scipy import stats
+from sklearn.datasets import load_digits
+
+from tfgan_ema import data
+from tfgan_ema.data import idx, images
+from tfgan_ema.errors import UsageError
+
+
+def test_importing_loads_nothing_heavy():
+    heavy = ("tensorflow", "keras", "tensorflow_datasets", "sklearn", "matplotlib", "scipy")
+    program = f"import sys, tfgan_ema.data; print([m for m in {heavy} if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert said.stdout.strip() == "[]", said.stderr
+
+
+# ------------------------------------------------------------------ mixtures
+
+
+def test_ring_is_eight_gaussians_on_the_unit_circle():
+    ring = data.load("ring")
+    assert (ring.shape, ring.count, ring.num_classes) == ((2,), 50_000, 8)
+    points, modes = ring.batch(np.arange(ring.count))
+    assert points.dtype == np.float32
+    angle = np.pi / 4 * modes
+    residual = points - np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    assert stats.kstest(residual.ravel() / 0.01, "norm").pvalue > 1e-4
+    assert stats.chisquare(np.bincount(modes)).pvalue > 1e-4
+
+
+def test_grid_is_sixteen_gaussians_one_apart():
+    grid = data.load("grid", count=20_000, seed=3)
+    assert (grid.count, grid.num_classes) == (20_000, 16)
+    points, modes = grid.batch(np.arange(grid.count))
+    centers = np.array([[x, y] for x in (-1.5, -0.5, 0.5, 1.5) for y in (-1.5, -0.5, 0.5, 1.5)])
+    assert stats.kstest((points - centers[modes]).ravel() / 0.2, "norm").pvalue > 1e-4
+    assert stats.chisquare(np.bincount(modes)).pvalue > 1e-4
+
+
+def test_a_mixture_follows_its_seed_and_options():
+    first, again = (data.load("ring", count=100, seed=1).samples for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert (data.load("ring", count=100, seed=2).samples != first).any()
+    far = data.load("ring", count=100, radius=5.0, sigma=1e-6).samples
+    np.testing.assert_allclose(np.linalg.norm(far, axis=1), 5, atol=1e-4)
+
+
+# -------------------------------------------------------------------- images
+
+
+def test_digits_are_scikit_learns():
+    digits = data.load("digits")
+    assert (digits.shape, digits.count, digits.num_classes) == ((8, 8, 1), 1797, 10)
+    bundle = load_digits()
+    np.testing.assert_allclose(
+        digits.samples[..., 0] * (16 / 255), bundle.images, atol=0.5 * 16 / 255
+    )
+    np.testing.assert_array_equal(digits.batch([5, 3])[1], bundle.target[[5, 3]])
+    large = data.load("digits", image_size=32, channels=3)
+    assert large.shape == (32, 32, 3)
+    # an area average of the enlarged digit is the digit again, but for the filter's ringing
+    small = large.samples[..., 0].reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4))
+    assert np.abs(small - digits.samples[..., 0]).mean() < 12
+
+
+@settings(max_examples=50, deadline=None)
+@given(hnp.arrays(np.uint8, (5, 7, 3)))
+def test_grey_is_pillows_luma(image):
+    expected = np.asarray(Image.fromarray(image).convert("L"))
+    np.testing.assert_array_equal(images.to_channels(image, 1)[..., 0], expected)
+
+
+def test_28_pixel_images_reach_32_in_a_black_frame():
+    small = np.random.default_rng(0).integers(1, 256, (3, 28, 28, 1), dtype=np.uint8)
+    large = images.fit_arrays(small, 32, 3)
+    assert large.shape == (3, 32, 32, 3)
+    np.testing.assert_array_equal(large[:, 2:30, 2:30], small.repeat(3, axis=-1))
+    assert large.astype(int).sum() == 3 * small.astype(int).sum()
+    np.testing.assert_array_equal(images.fit_array(small[0], 32, 1), large[0, ..., :1])
+
+
+def test_fit_crops_the_centre_and_averages():
+    wide = np.zeros((8, 16, 3), np.uint8)
+    wide[:, 4:12] = 200  # just the central square
+    assert (images.fit_array(wide, 4, 3) == 200).all()
+    checks = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)[..., None]
+    assert abs(images.fit_array(checks, 8, 1).astype(int) - 127).max() <= 2  # no aliasing
+
+
+def test_fit_reads_orientation_transparency_and_depth():
+    tall = Image.new("RGB", (2, 4), "red")
+    tall.getexif()[0x0112] = 6  # the camera lay on its side
+    assert images.fit(tall, None, 3).shape == (2, 4, 3)
+    glass = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    assert (images.fit(glass, 4, 3) == 255).all()
+    deep = Image.fromarray(np.full((4, 4), 0x80FF, np.uint16))
+    assert (images.fit(deep, 4, 1) == 0x80).all()
+
+
+# ----------------------------------------------------------------------- idx
+
+
+def idx_bytes(array):
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=4, max_side=5)),
+    st.booleans(),
+)
+def test_idx_bytes_come_back(array, gzipped):
+    raw = idx_bytes(array)
+    np.testing.assert_array_equal(idx.parse(gzip.compress(raw) if gzipped else raw), array)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=64))
+def test_other_bytes_are_no_idx_file(raw):
+    try:
+        idx.parse(raw)
+    except (ValueError, EOFError, OSError):
+        return
+    assert raw[:2] == b"\0\0"  # it was one
+
+
+@pytest.fixture
+def mnist_like(tmp_path):
+    random = np.random.default_rng(0)
+    arrays = {}
+    for split, word, n in (("train", "train", 5), ("test", "t10k", 3)):
+        x, y = random.integers(0, 256, (n, 28, 28), dtype=np.uint8), np.arange(n, dtype=np.uint8)
+        (tmp_path / f"{word}-images-idx3-ubyte").write_bytes(idx_bytes(x))
+        (tmp_path / f"{word}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_bytes(y)))
+        arrays[split] = x, y
+    return tmp_path, arrays
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_idx_folder_has_splits_and_labels(mnist_like, split):
+    folder, arrays = mnist_like
+    source = data.load(f"idx:{folder}", split=split, labels=True)
+    samples, labels = source.batch(np.arange(source.count))
+    np.testing.assert_array_equal(samples[..., 0], arrays[split][0])
+    np.testing.assert_array_equal(labels, arrays[split][1])
+
+
+def test_idx_file_alone(mnist_like):
+    folder, _ = mnist_like
+    (folder / "train-labels-idx1-ubyte.gz").unlink()
+    source = data.load(f"idx:{folder / 'train-images-idx3-ubyte'}", image_size=32)
+    assert (source.shape, source.labels, source.num_classes) == ((32, 32, 1), None, None)
+    with pytest.raises(UsageError, match="no labels"):
+        data.load(f"idx:{folder / 'train-images-idx3-ubyte'}", labels=True)
+
+
+def test_broken_idx_files_are_named(mnist_like):
+    folder, _ = mnist_like
+    path = folder / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UsageError, match="header says"):
+        data.load(f"idx:{path}")
+    with pytest.raises(UsageError, match="no idx file"):
+        data.load(f"idx:{folder / 'nothing'}")
+    (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(idx_bytes(np.zeros(2, np.uint8)))
+    with pytest.raises(UsageError, match="has 3 images"):
+        data.load(f"idx:{folder}", split="test")
+
+
+# -------------------------------------------------------------------- folder
+
+
+@pytest.fixture
+def album(tmp_path):
+    """Two classes, six formats, each image of one colour; and a file that is no image."""
+    folder = tmp_path / "album"
+    for i, name in enumerate(
+        ["cat/a.png", "cat/deep/b.jpg", "cat/c.webp", "dog/d.bmp", "dog/e.GIF", "dog/f.tiff"]
+    ):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20 + i, 30), (40 * i, 0, 0)).save(path)
+    (folder / "notes.txt").write_text("not an image")
+    (folder / "cat" / "._a.png").write_text("a leftover of a file manager")
+    return folder
+
+
+def test_folder_of_many_formats_with_classes(album, tmp_path, capsys):
+    source = data.load(f"folder:{album}", image_size=8, data_dir=tmp_path / "cache", labels=True)
+    assert (source.shape, source.count, source.num_classes) == ((8, 8, 3), 6, 2)
+    samples, labels = source.batch(np.arange(6))
+    assert labels.tolist() == [0, 0, 0, 1, 1, 1]
+    # sorted by path: cat/a, cat/c, cat/deep/b, dog/...; JPEG and GIF may be off by a little
+    np.testing.assert_allclose(samples[:, 4, 4, 0], [0, 80, 40, 120, 160, 200], atol=4)
+    assert capsys.readouterr().err == ""
+
+
+def test_folder_is_decoded_once(album, tmp_path, monkeypatch):
+    arguments = {"image_size": 8, "channels": 1, "data_dir": tmp_path / "cache"}
+    first = data.load(f"folder:{album}", **arguments)
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "open", None)
+        again = data.load(f"folder:{album}", **arguments)
+    np.testing.assert_array_equal(first.samples, again.samples)
+    Image.new("RGB", (9, 9), "white").save(album / "cat" / "a.png")
+    assert data.load(f"folder:{album}", **arguments).samples[0, 0, 0, 0] == 255
+
+
+def test_damaged_images_are_skipped_counted_and_reported_once(album, tmp_path, capsys):
+    for name in ("cat/a.png", "dog/d.bmp"):
+        path = album / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    (album / "dog" / "z.png").write_bytes(b"")
+    source = data.load(f"folder:{album}", image_size=8, data_dir=tmp_path / "cache")
+    err = capsys.readouterr().err
+    assert source.count == 4
+    assert source.batch(np.arange(4))[1].tolist() == [0, 0, 1, 1]
+    assert err.count("\n") == 1
+    assert "skipped 3 of 7 images" in err
+    assert "cat/a.png" in err
+
+
+def test_a_flat_folder_has_no_labels(tmp_path):
+    Image.new("L", (5, 5), 7).save(tmp_path / "a.png")
+    source = data.load(f"folder:{tmp_path}", image_size=4, data_dir=tmp_path / "cache")
+    assert source.batch([0])[1] is None
+    assert source.num_classes is None
+
+
+def test_folders_without_images_are_refused_and_nothing_is_kept(tmp_path):
+    cache = tmp_path / "cache"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(UsageError, match="no images in"):
+        data.load(f"folder:{empty}", image_size=8, data_dir=cache)
+    with pytest.raises(UsageError, match="no folder"):
+        data.load(f"folder:{tmp_path / 'nowhere'}", image_size=8, data_dir=cache)
+    assert not cache.exists()
+    (empty / "a.png").write_bytes(b"nothing")
+    with pytest.raises(UsageError, match="none of the 1 images"):
+        data.load(f"folder:{empty}", image_size=8, data_dir=cache)
+    assert [path for path in cache.rglob("*") if not path.is_dir()] == []
+
+
+# -------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("fashion_mist", {}, "did you mean 'fashion_mnist'"),
+        ("folder:", {}, "unknown data set"),
+        ("digits", {"split": "test"}, "only 'train'"),
+        ("cifar10", {"split": "valid"}, "unknown split"),
+        ("digits", {"image_size": 0}, "image_size 0"),
+        ("digits", {"channels": 2}, "channels 2"),
+        ("digits", {"count": 5}, "takes no option count"),
+        ("ring", {"sigmas": 5}, "did you mean 'sigma'"),
+        ("ring", {"image_size": 32}, "points"),
+        ("folder:/tmp", {}, "image_size"),
+    ],
+)
+def test_bad_requests_are_one_line(name, arguments, words, tmp_path):
+    with pytest.raises(UsageError, match=words) as error:
+        data.load(name, data_dir=tmp_path, **arguments)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []

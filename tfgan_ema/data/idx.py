@@ -1,0 +1,79 @@
+"""The idx format of MNIST and its relatives, plain or gzipped."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+
+from tfgan_ema.errors import UsageError
+
+_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_SPLITS = {"train": ("train",), "test": ("t10k", "test")}
+
+
+def parse(data: bytes) -> np.ndarray:
+    """The array in the bytes of an idx file (gzipped or not); raises `ValueError` if it is none."""
+    if data[:2] == b"\x1f\x8b":
+        data = gzip.decompress(data)
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _DTYPES:
+        raise ValueError("not an idx file")
+    rank = data[3]
+    shape = tuple(np.frombuffer(data, ">u4", count=rank, offset=4).tolist())
+    values = np.frombuffer(data, _DTYPES[data[2]], offset=4 + 4 * rank)
+    if values.size != np.prod(shape, dtype=np.int64):
+        raise ValueError(f"idx header says {shape}, but {values.size} values follow")
+    return values.reshape(shape)
+
+
+def read(path: Path) -> np.ndarray:
+    """The array in an idx or idx.gz file; raises `UsageError` if the file is not one."""
+    try:
+        return parse(path.read_bytes())
+    except (OSError, EOFError, ValueError) as error:
+        raise UsageError(f"cannot read {path} as an idx file: {error}.") from error
+
+
+def load(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """uint8 images [n, h, w, 1 or 3] and int32 labels [n] (``None`` if no label file lies beside).
+
+    Args:
+        path: an images file, or a folder with files named like MNIST's
+            (``train-images-idx3-ubyte``, ``t10k-labels-idx1-ubyte.gz``, ...).
+        split: ``"train"`` or ``"test"``: which files of a folder; a single file has ``"train"``.
+    """
+    if not path.exists():
+        raise UsageError(f"no idx file or folder at {path}.")
+    if path.is_dir():
+        if split not in _SPLITS:
+            raise UsageError(f"split {split!r} of {path}: idx folders have 'train' and 'test'.")
+        found = [f for word in _SPLITS[split] for f in sorted(path.glob(f"{word}-images*"))]
+        if not found:
+            raise UsageError(
+                f"no {split} images in {path}: expected a file like {_SPLITS[split][0]}"
+                "-images-idx3-ubyte, plain or .gz."
+            )
+        path = found[0]
+    elif split != "train":
+        raise UsageError(f"{path} is one file, it has no split {split!r}: name a folder or file.")
+    images = read(path)
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[3:] not in {
+        (), (1,), (3,)
+    }:  # fmt: skip
+        raise UsageError(
+            f"{path} holds {images.dtype} of shape {images.shape}: expected 8-bit images "
+            "[n, h, w] or [n, h, w, 1 or 3]."
+        )
+    labels = _labels(path)
+    if labels is not None and labels.shape != (len(images),):
+        raise UsageError(f"{path} has {len(images)} images, its labels are {labels.shape}.")
+    return images if images.ndim == 4 else images[..., None], labels
+
+
+def _labels(path: Path) -> np.ndarray | None:
+    name = path.name.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
+    beside = [f for f in (path.with_name(name), path.with_name(f"{name}.gz")) if f.is_file()]
+    if name == path.name.removesuffix(".gz") or not beside:
+        return None
+    return read(beside[0]).astype(np.int32)

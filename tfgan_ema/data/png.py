@@ -1,0 +1,98 @@
+"""Samples as pictures: grids of images, scatter plots of points."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from PIL import Image
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Images in [-1, 1] as uint8: 127.5 (x + 1), rounded half to even, clipped to 0..255."""
+    scaled = 127.5 * (np.asarray(images, np.float32) + 1.0)
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def grid(images: np.ndarray, columns: int | None = None, padding: int = 2) -> np.ndarray:
+    """One uint8 picture [H, W, c] of images [n, h, w, c], row by row on white.
+
+    Args:
+        images: float in [-1, 1], or uint8.
+        columns: images in a row; ``None`` makes it as square as can be.
+        padding: white pixels around and between the images.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8:
+        images = to_uint8(images)
+    n, height, width, channels = images.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    cells = np.full(
+        (rows * columns, height + padding, width + padding, channels), 255, dtype=np.uint8
+    )
+    cells[:n, padding:, padding:] = images
+    cells = cells.reshape(rows, columns, height + padding, width + padding, channels)
+    picture = cells.transpose(0, 2, 1, 3, 4).reshape(
+        rows * (height + padding), columns * (width + padding), channels
+    )
+    return np.pad(picture, ((0, padding), (0, padding), (0, 0)), constant_values=255)
+
+
+def save_png(path: str | Path, image: np.ndarray) -> None:
+    """Writes an image [h, w, 1 or 3], uint8 or float in [-1, 1], as PNG; never half a file."""
+    image = image if image.dtype == np.uint8 else to_uint8(image)
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    _write_atomically(Path(path), lambda file: picture.save(file, format="PNG"))
+
+
+def save_grid(path: str | Path, images: np.ndarray, columns: int | None = None) -> None:
+    """Writes `grid` of ``images`` as PNG."""
+    save_png(path, grid(images, columns))
+
+
+def save_scatter(
+    path: str | Path, samples: np.ndarray, reference: np.ndarray | None = None
+) -> None:
+    """Writes a scatter plot of points [n, 2] over the ``reference`` points [m, 2] as PNG.
+
+    The axes are those of the reference, so that pictures of one run can be compared; samples that
+    lie outside are counted in the title.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(aspect="equal")
+    frame = np.asarray(samples if reference is None else reference)
+    if reference is not None:
+        axes.scatter(*frame.T, s=4, color="0.8", label="data", rasterized=True)
+    axes.scatter(*np.asarray(samples).T, s=4, color="tab:blue", alpha=0.5, label="samples")
+    low, high = frame.min(axis=0), frame.max(axis=0)
+    margin = 0.25 * (high - low).max() + 1e-3
+    axes.set(xlim=(low[0] - margin, high[0] + margin), ylim=(low[1] - margin, high[1] + margin))
+    inside = np.all((samples >= low - margin) & (samples <= high + margin), axis=1)
+    outside = f", {(~inside).sum()} outside" if not inside.all() else ""
+    axes.set_title(f"{len(samples)} samples{outside}", fontsize=10)
+    axes.legend(loc="upper right", fontsize=8)
+    _write_atomically(Path(path), lambda file: figure.savefig(file, format="png", dpi=100))
+
+
+def _write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        prefix=f".{path.name}-", dir=path.parent, delete=False
+    ) as file:
+        try:
+            write(file)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
