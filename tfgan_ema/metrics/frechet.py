@@ -1,0 +1,153 @@
+"""Frechet distance between Gaussians fitted to two sets of features (Heusel et al. 2017, FID).
+
+The distance is ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))``. With any factors ``S = F^T F`` the
+last trace is the sum of the singular values of ``F1 F2^T`` (the nuclear norm): the eigenvalues of
+``S1 S2`` are their squares. Nothing is inverted and no root of a matrix is taken, so singular
+covariances (fewer samples than features) are no special case and no complex numbers can arise.
+Factors are cheap: the centred samples themselves, or a pivoted Cholesky factor of the covariance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+
+from tfgan_ema.errors import UsageError
+from tfgan_ema.metrics.checks import as_features, as_pair, same_width
+from tfgan_ema.metrics.threads import one_blas_thread
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """A mean ``[d]`` and a factor ``[r, d]`` of the covariance, ``factor^T factor``."""
+
+    mean: np.ndarray
+    factor: np.ndarray
+
+
+def frechet_distance(a: object, b: object) -> float:
+    """Frechet distance of two sets of features, with unbiased covariances, in float64.
+
+    Args:
+        a: features of the first set, shape ``[n, d]``, n >= 2; NumPy or tensor.
+        b: features of the second set, shape ``[m, d]``.
+
+    Returns:
+        The (squared) distance, >= 0. The samples' sizes bias it: compare equal sizes only.
+
+    Raises:
+        UsageError: NaN, fewer than 2 samples, or different widths.
+    """
+    a, b = as_pair(a, b, at_least=2)
+    return distance(gaussian(a), gaussian(b))
+
+
+def gaussian(features: np.ndarray) -> Gaussian:
+    """The Gaussian fitted to checked float64 features ``[n, d]``."""
+    mean = features.mean(axis=0)
+    factor = (features - mean) / np.sqrt(len(features) - 1)
+    if factor.shape[0] > factor.shape[1]:
+        factor = _pivoted_cholesky(factor.T @ factor)
+    return Gaussian(mean, factor)
+
+
+def distance(p: Gaussian, q: Gaussian) -> float:
+    """Frechet distance of two Gaussians."""
+    same_width(len(p.mean), len(q.mean))
+    shift = p.mean - q.mean
+    traces = np.square(p.factor).sum() + np.square(q.factor).sum()
+    nuclear = _nuclear_norm(p.factor @ q.factor.T, tolerance=1e-9 * traces)
+    return max(float(shift @ shift + traces - 2 * nuclear), 0.0)
+
+
+def _nuclear_norm(matrix: np.ndarray, tolerance: float) -> float:
+    """The sum of the singular values, wrong by ``tolerance`` at most.
+
+    Roots of the eigenvalues of ``M M^T`` cost a quarter of singular values, but an eigenvalue's
+    rounding, of the size of the largest one, is felt in the small roots. Where it could add up to
+    more than the tolerance, or drowns an eigenvalue, the singular values themselves are computed.
+    """
+    if matrix.shape[0] > matrix.shape[1]:
+        matrix = matrix.T
+    gram = matrix @ matrix.T
+    with one_blas_thread():
+        squares = scipy.linalg.eigvalsh(gram, check_finite=False)
+        rounding = np.finfo(np.float64).eps * squares.max(initial=0.0)
+        if squares.min(initial=np.inf) > len(squares) * rounding:
+            roots = np.sqrt(squares)
+            if rounding * np.sum(1 / roots) <= tolerance:
+                return float(roots.sum())
+        return float(scipy.linalg.svdvals(matrix, check_finite=False).sum())
+
+
+class Moments:
+    """Mean and covariance of a stream of features, in memory that does not grow with the stream.
+
+    Batches are merged by the pairwise update of Chan, Golub and LeVeque (1983), in float64, which
+    does not cancel as the difference of raw second moments does.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean: np.ndarray | None = None
+        self._scatter: np.ndarray | None = None
+
+    def update(self, features: object) -> None:
+        """Adds a batch of features ``[n, d]``."""
+        batch = as_features(features, "the features")
+        count, mean = len(batch), batch.mean(axis=0)
+        centred = batch - mean
+        scatter = centred.T @ centred
+        if self.mean is None:
+            self.count, self.mean, self._scatter = count, mean, scatter
+            return
+        same_width(len(self.mean), len(mean))
+        total, shift = self.count + count, mean - self.mean
+        scatter += (self.count * count / total) * np.outer(shift, shift)
+        self._scatter += scatter
+        self.mean = self.mean + shift * (count / total)
+        self.count = total
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """The unbiased covariance ``[d, d]``."""
+        if self.count < 2:
+            raise UsageError(f"{self.count} samples have no covariance: expected at least 2.")
+        return self._scatter / (self.count - 1)
+
+    def gaussian(self) -> Gaussian:
+        """The fitted Gaussian, ready for `distance`."""
+        return from_covariance(self.mean, self.covariance)
+
+
+def from_covariance(mean: object, covariance: object) -> Gaussian:
+    """The Gaussian of a known mean ``[d]`` and covariance ``[d, d]``.
+
+    Raises:
+        UsageError: the shapes do not belong together, or the covariance is not symmetric and
+            positive semi-definite.
+    """
+    mean = np.asarray(mean, np.float64)
+    covariance = np.asarray(covariance, np.float64)
+    if covariance.shape != (len(mean), len(mean)):
+        raise UsageError(
+            f"a mean of {len(mean)} numbers with a covariance of shape {covariance.shape}: "
+            f"expected shape {(len(mean), len(mean))}."
+        )
+    scale = np.abs(covariance).max(initial=0.0)
+    if not np.isfinite(scale) or not np.allclose(covariance, covariance.T, atol=1e-9 * scale):
+        raise UsageError("the covariance is not finite and symmetric: its file may be corrupt.")
+    return Gaussian(mean, _pivoted_cholesky(covariance))
+
+
+def _pivoted_cholesky(covariance: np.ndarray) -> np.ndarray:
+    """``F [rank, d]`` with ``F^T F = covariance``; stops where only rounding noise is left."""
+    upper, pivots, rank, _ = scipy.linalg.lapack.dpstrf(covariance)
+    factor = np.zeros((rank, len(covariance)))
+    factor[:, pivots - 1] = np.triu(upper)[:rank]
+    left = covariance.diagonal() - np.square(factor).sum(axis=0)
+    if np.abs(left).max(initial=0.0) > 1e-6 * covariance.diagonal().max(initial=0.0):
+        raise UsageError("the covariance has negative eigenvalues: its file may be corrupt.")
+    return factor

@@ -1,0 +1,188 @@
+"""The networks behind feature spaces, built from a mapping of weights.
+
+Widths and kernel sizes come from the weights (``NAME/kernel``, ``NAME/bias``); the code holds the
+wiring alone. Batch normalisation is folded into the convolutions before the weights are stored
+(`tfgan_ema.metrics.weights.fold`), so each step is a convolution, a bias and a rectifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+from keras import ops
+
+Weights = Mapping[str, np.ndarray]
+
+
+def fid_inception(weights: Weights) -> keras.Model:
+    """Inception-v3 of 2015-12-05, the network of FID, up to ``pool_3``.
+
+    Maps float32 images ``[n, 299, 299, 3]`` of 0..255, resized by `resize_like_tf1`, to features
+    ``[n, 2048]``. It differs from the published Inception-v3 in pooling: averages leave out the
+    padding, and the last block takes a maximum.
+    """
+    conv = _Convolutions(weights)
+
+    def avg(x):
+        return keras.layers.AveragePooling2D(3, 1, "same", dtype="float32")(x)
+
+    def reduced(x):
+        return keras.layers.MaxPooling2D(3, 2, "valid", dtype="float32")(x)
+
+    def chain(x, *names, **last):
+        for name in names[:-1]:
+            x = conv(x, name)
+        return conv(x, names[-1], **last)
+
+    def tower(x, block, index, count, **last):
+        base = f"{block}.tower_{index}" if index else f"{block}.tower"
+        names = [f"{base}.conv_{i}" if i else f"{base}.conv" for i in range(count)]
+        return chain(x, *names, **last)
+
+    def narrow(x, block, depths, pool):
+        parts = [conv(x, f"{block}.conv")]
+        parts += [tower(x, block, index, depth) for index, depth in enumerate(depths)]
+        parts += [tower(pool(x), block, len(depths), 1)]
+        return ops.concatenate(parts, -1)
+
+    def wide(x, block, pool):
+        def split(x, name):
+            return [conv(x, f"{name}_mixed_conv"), conv(x, f"{name}_mixed_conv_1")]
+
+        first = conv(x, f"{block}.tower_conv")
+        second = chain(x, f"{block}.tower_1_conv", f"{block}.tower_1_conv_1")
+        parts = [conv(x, f"{block}.conv")]
+        parts += split(first, f"{block}.tower") + split(second, f"{block}.tower_1")
+        return ops.concatenate([*parts, conv(pool(x), f"{block}.tower_2_conv")], -1)
+
+    down = {"strides": 2, "padding": "valid"}
+    images = keras.Input((299, 299, 3), dtype="float32")
+    x = (images - 128.0) / 128.0
+    x = conv(x, "conv", **down)
+    x = conv(x, "conv_1", padding="valid")
+    x = reduced(conv(x, "conv_2"))
+    x = conv(x, "conv_3")
+    x = reduced(conv(x, "conv_4", padding="valid"))
+    for block in ("mixed", "mixed_1", "mixed_2"):
+        x = narrow(x, block, (2, 3), avg)
+    x = ops.concatenate(
+        [conv(x, "mixed_3.conv", **down), tower(x, "mixed_3", 0, 3, **down), reduced(x)], -1
+    )
+    for block in ("mixed_4", "mixed_5", "mixed_6", "mixed_7"):
+        x = narrow(x, block, (3, 5), avg)
+    x = ops.concatenate(
+        [tower(x, "mixed_8", 0, 2, **down), tower(x, "mixed_8", 1, 4, **down), reduced(x)], -1
+    )
+    x = wide(x, "mixed_9", avg)
+    x = wide(x, "mixed_10", keras.layers.MaxPooling2D(3, 1, "same", dtype="float32"))
+    return conv.load(keras.Model(images, ops.mean(x, axis=(1, 2)), name="fid_inception"))
+
+
+def resnet50(weights: Weights) -> keras.Model:
+    """ResNet-50 (He et al. 2015) as first published for Keras, trained on ImageNet.
+
+    Maps float32 images ``[n, 224, 224, 3]`` of 0..255 to (features ``[n, 2048]``, class
+    probabilities ``[n, 1000]``).
+    """
+    conv = _Convolutions(weights)
+
+    def block(x, name, strides):
+        y = conv(x, f"{name}_branch2a", strides=strides)
+        y = conv(conv(y, f"{name}_branch2b"), f"{name}_branch2c", activation=None)
+        if f"{name}_branch1/kernel" in weights:
+            x = conv(x, f"{name}_branch1", strides=strides, activation=None)
+        return ops.relu(x + y)
+
+    images = keras.Input((224, 224, 3), dtype="float32")
+    x = ops.flip(images, axis=-1) - np.array([103.939, 116.779, 123.68], np.float32)  # BGR, centred
+    x = conv(ops.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0))), "conv1", strides=2, padding="valid")
+    x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    x = keras.layers.MaxPooling2D(3, 2, "valid", dtype="float32")(x)
+    for stage, letters in ((2, "abc"), (3, "abcd"), (4, "abcdef"), (5, "abc")):
+        for letter in letters:
+            x = block(x, f"res{stage}{letter}", 2 if letter == "a" and stage > 2 else 1)
+    features = ops.mean(x, axis=(1, 2))
+    logits = features @ weights["fc1000/kernel"] + weights["fc1000/bias"]
+    return conv.load(keras.Model(images, [features, ops.softmax(logits)], name="resnet50"))
+
+
+def grey_classifier(weights: Weights | None = None, classes: int = 10) -> keras.Model:
+    """A small classifier of 28x28 grey images, our own.
+
+    Maps float32 images ``[n, 28, 28, 1]`` of 0..255 to (features ``[n, 128]``, class
+    probabilities ``[n, classes]``). Without weights it comes untrained, for
+    `tfgan_ema.metrics.classifier`.
+    """
+    images = keras.Input((28, 28, 1), dtype="float32")
+    x = images / 127.5 - 1.0
+    for index, filters in enumerate((24, 48, 64, 80, 128)):
+        x = keras.layers.Conv2D(
+            filters,
+            3,
+            strides=2 if index in (1, 3) else 1,
+            padding="same",
+            use_bias=weights is not None,
+            dtype="float32",
+            name=f"conv_{index}",
+        )(x)
+        if weights is None:
+            x = keras.layers.BatchNormalization(dtype="float32", name=f"norm_{index}")(x)
+        x = ops.relu(x)
+    features = ops.mean(x, axis=(1, 2))
+    head = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="head")
+    model = keras.Model(images, [features, head(features)], name="grey_classifier")
+    return model if weights is None else _load(model, weights)
+
+
+def resize_like_tf1(images, size: int):
+    """Bilinear resizing whose corners lie as in TensorFlow 1, on which FID's features depend.
+
+    Output pixel i samples the input at ``i * old / new``, without the half-pixel shift and
+    without smoothing when it shrinks.
+
+    Args:
+        images: float32 array or tensor ``[n, h, w, c]``.
+        size: of the square output.
+    """
+    for axis in (1, 2):
+        old = images.shape[axis]
+        place = np.arange(size, dtype=np.float32) * np.float32(old / size)
+        low = np.minimum(place.astype(np.int32), old - 1)
+        high = np.minimum(low + 1, old - 1)
+        share = (place - low).reshape((-1, 1, 1) if axis == 1 else (-1, 1))
+        start = ops.take(images, low, axis=axis)
+        images = start + (ops.take(images, high, axis=axis) - start) * share
+    return images
+
+
+def resize(images, size: int):
+    """Bilinear resizing, smoothed when it shrinks, to a square."""
+    return ops.image.resize(images, (size, size), "bilinear", antialias=True)
+
+
+class _Convolutions:
+    """Adds named convolutions with rectifiers to a graph, and loads their weights at its end."""
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+
+    def __call__(self, x, name, strides=1, padding="same", activation="relu"):
+        height, width, _, filters = self.weights[f"{name}/kernel"].shape
+        layer = keras.layers.Conv2D(
+            filters, (height, width), strides, padding, activation=activation, dtype="float32",
+            data_format="channels_last", name=name,
+        )  # fmt: skip
+        return layer(x)
+
+    def load(self, model: keras.Model) -> keras.Model:
+        return _load(model, self.weights)
+
+
+def _load(model: keras.Model, weights: Weights) -> keras.Model:
+    for layer in model.layers:
+        if layer.weights:
+            layer.set_weights([weights[f"{layer.name}/kernel"], weights[f"{layer.name}/bias"]])
+    model.trainable = False
+    return model
