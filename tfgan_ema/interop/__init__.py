@@ -1,0 +1,1 @@
+"""Bridges to other packages; each of them is known by one module here."""
