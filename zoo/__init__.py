@@ -1,0 +1,165 @@
+"""The networks that the papers train: `build` makes a generator and a discriminator by name.
+
+One file a family, its channel table at the top. Nothing heavy is imported before `build`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tfgan_ema.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the catalogue.
+
+    Attributes:
+        family: the module of the zoo that builds it.
+        image_size: the resolution that the recipe states; ``None`` for 2-D data.
+        paper: where network and recipe come from.
+        reference: the public implementation whose reading is followed, and its licence. No code is
+            taken from it.
+        parameters: trainable numbers of generator and discriminator at the recipe's size.
+        options: what is passed to the family's builder.
+        num_classes: classes of the recipe, for networks that exist only in a conditional form.
+    """
+
+    family: str
+    image_size: int | None
+    paper: str
+    reference: str
+    parameters: tuple[int, int]
+    options: dict[str, Any] = field(default_factory=dict)
+    num_classes: int | None = None
+
+
+_SNGAN = ("Miyato et al. 2018, arXiv 1802.05957", "mimicry (MIT)")
+_WGAN_GP = ("Gulrajani et al. 2017, arXiv 1704.00028", "mimicry (MIT)")
+_DCGAN = ("Radford et al. 2015, arXiv 1511.06434", "compare_gan (Apache-2.0)")
+_SNDCGAN = (_SNGAN[0], _DCGAN[1])
+_ALPHA = ("Otstot et al. 2023, arXiv 2302.14320", "alphaGAN (MIT)")
+_AVERAGING = ("Yazici et al. 2019, arXiv 1806.04498", "EMA_GAN (MIT)")
+_BIGGAN = ("Brock et al. 2019, arXiv 1809.11096", "BigGAN-PyTorch (MIT)")
+_STYLEGAN2 = (
+    "Karras et al. 2020, arXiv 1912.04958",
+    "stylegan2-ada-pytorch (NVIDIA, non-commercial)",
+)
+
+_PLAIN = {"spectral_norm": False, "pooling": "mean"}
+CATALOGUE = {
+    "averaging_resnet_32": Entry(
+        "resnet",
+        32,
+        *_AVERAGING,
+        (1_204_483, 1_053_825),
+        {"table": "averaging", "spectral_norm": False, "tanh": False},
+    ),
+    "averaging_resnet_sn_32": Entry(
+        "resnet", 32, *_AVERAGING, (4_276_739, 4_204_801), {"table": "averaging_sn", "tanh": False}
+    ),
+    "biggan_32": Entry(
+        "biggan", 32, *_BIGGAN, (4_304_387, 4_207_361), {"table": "32"}, num_classes=10
+    ),
+    "biggan_128": Entry(
+        "biggan", 128, *_BIGGAN, (70_433_988, 87_982_370), {"table": "128"}, num_classes=1000
+    ),
+    "conventional_32": Entry(
+        "conventional", 32, *_AVERAGING, (8_880_067, 8_879_169), {"table": "32"}
+    ),
+    "conventional_64": Entry(
+        "conventional", 64, *_AVERAGING, (13_600_707, 13_598_785), {"table": "64"}
+    ),
+    "dcgan_32": Entry("dcgan", 32, *_DCGAN, (1_553_987, 1_033_729), {"table": "32"}),
+    "dcgan_64": Entry("dcgan", 64, *_DCGAN, (5_356_099, 4_315_649), {"table": "64"}),
+    "dcgan_alpha_64": Entry("dcgan", 64, *_ALPHA, (3_576_704, 2_765_568), {"table": "alpha"}),
+    "dcgan_alpha_112": Entry("dcgan", 112, *_ALPHA, (5_266_304, 2_782_464), {"table": "alpha"}),
+    "mlp": Entry("mlp", None, *_ALPHA, (483_202, 121_401), {}),
+    "sndcgan_32": Entry("sndcgan", 32, *_SNDCGAN, (3_804_739, 5_860_865), {}),
+    "sngan_32": Entry("resnet", 32, *_SNGAN, (4_276_739, 1_053_825), {"table": "32"}),
+    "sngan_48": Entry("resnet", 48, *_SNGAN, (4_878_083, 10_141_441), {"table": "48"}),
+    "sngan_64": Entry("resnet", 64, *_SNGAN, (12_220_675, 10_141_441), {"table": "64"}),
+    "sngan_128": Entry("resnet", 128, *_SNGAN, (32_150_787, 29_017_857), {"table": "128"}),
+    "stylegan2_32": Entry(
+        "stylegan2", 32, *_STYLEGAN2, (19_947_539, 20_720_641), {"table": "cifar"}
+    ),
+    "stylegan2_256": Entry(
+        "stylegan2", 256, *_STYLEGAN2, (24_767_458, 24_001_089), {"table": "paper256"}
+    ),
+    "wgan_gp_32": Entry("resnet", 32, *_WGAN_GP, (4_276_739, 1_053_825), {"table": "32", **_PLAIN}),
+    "wgan_gp_48": Entry(
+        "resnet", 48, *_WGAN_GP, (4_878_083, 10_141_441), {"table": "48", **_PLAIN}
+    ),
+    "wgan_gp_64": Entry(
+        "resnet", 64, *_WGAN_GP, (12_220_675, 10_141_441), {"table": "64", **_PLAIN}
+    ),
+    "wgan_gp_128": Entry(
+        "resnet", 128, *_WGAN_GP, (32_150_787, 29_017_857), {"table": "128", **_PLAIN}
+    ),
+}
+
+
+def names() -> list[str]:
+    """Every name that `build` knows."""
+    return list(CATALOGUE)
+
+
+def entry(name: str) -> Entry:
+    """The catalogue's row for ``name``; raises `UsageError` if there is none."""
+    if name not in CATALOGUE:
+        raise unknown("network", name, CATALOGUE)
+    return CATALOGUE[name]
+
+
+def build(
+    name: str,
+    *,
+    image_size: int | None = None,
+    channels: int = 3,
+    width: float = 1.0,
+    num_classes: int | None = None,
+    **family_options: Any,
+) -> tuple[keras.Model, keras.Model]:
+    """Builds a generator and a discriminator.
+
+    Args:
+        name: one of `names`.
+        image_size: height and width of the images; ``None`` means the recipe's. Other sizes keep
+            the blocks and change the grid that the generator starts from.
+        channels: 1 or 3, channels of the images. 2-D data have none: there it is ignored.
+        width: multiplies every hidden width; 1 is the recipe's.
+        num_classes: class-conditional networks for that many classes; ``None``: unconditional.
+        **family_options: what the family's own ``build`` takes, see its docstring.
+
+    Returns:
+        ``(generator, discriminator)``, built. Generator: latent float [n, d] (conditional:
+        ``[latent, label]``, label int32 [n]) -> float32 images [n, h, w, c], or points [n, 2].
+        Discriminator: images (conditional: ``[images, label]``) -> float32 logits [n, 1].
+
+    Raises:
+        UsageError: unknown name or option, a size that the network cannot have, classes for a
+            network without a conditional form.
+    """
+    row = entry(name)
+    if width <= 0:
+        raise UsageError(f"width {width!r}: expected a number > 0; 1 is the recipe's width.")
+    if num_classes is not None and num_classes < 1:
+        raise UsageError(f"num_classes {num_classes!r}: expected at least 1, or None.")
+    builder = importlib.import_module(f"zoo.{row.family}").build
+    arguments = {
+        "image_size": row.image_size if image_size is None else image_size,
+        "channels": channels,
+        "width": width,
+        "num_classes": num_classes,
+    }
+    known = inspect.signature(builder).parameters.keys() - arguments.keys() - row.options.keys()
+    for option in family_options:
+        if option not in known:
+            raise unknown(f"option of {name}", option, known)
+    return builder(**arguments, **row.options, **family_options)

@@ -1,0 +1,100 @@
+"""``tfgan-ema zoo``: what it prints, and that bad input touches nothing."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import zoo
+from tfgan_ema.cli import main
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+def test_list_names_every_network(capsys):
+    assert main.main(["zoo", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["name", *zoo.names()]
+    row = next(line for line in lines if line.startswith("sngan_32 ")).split()
+    assert row[1:4] == ["32", "4,276,739", "1,053,825"]
+
+
+def test_show_counts_the_layers(capsys):
+    assert main.main(["zoo", "show", "sngan_32", "--width=0.125", "--num_classes=5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    totals = [int(x.split(", ")[-1].split()[0].replace(",", "")) for x in lines if " -> " in x]
+    layers = [int(line.split()[-1].replace(",", "")) for line in lines if line.startswith("  ")]
+    assert sum(totals) == sum(layers) > 0
+    generator, discriminator = zoo.build("sngan_32", width=0.125, num_classes=5)
+    for total, model in zip(totals, (generator, discriminator), strict=True):
+        assert total == sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+
+
+def test_convert_a_checkpoint(tmp_path, capsys):
+    """A state dict in PyTorch's zip format, written by hand from the reference's weights."""
+    import sys
+
+    sys.path.insert(0, str(FIXTURES))
+    from draw import uniform, weights
+
+    sys.path.pop(0)
+    with np.load(FIXTURES / "wgan_gp_32.npz") as file:
+        reference = dict(file)
+    path = tmp_path / "netG.pth"
+    write_state_dict(path, weights(reference, "G"))
+    out = tmp_path / "made" / "g.keras"
+    flags = ["--width=0.125", f"--checkpoint={path}", f"--out={out}"]
+    assert main.main(["zoo", "convert", "wgan_gp_32", *flags]) == 0
+    assert "generator of wgan_gp_32" in capsys.readouterr().out
+    generator = keras.models.load_model(out)
+    images = np.moveaxis(np.asarray(generator(2 * uniform((0, 0), (2, 128)))), 3, 1)
+    np.testing.assert_allclose(images[:, :, 1::3, ::5], reference["images"], atol=1e-4)
+
+
+def write_state_dict(path, tensors):
+    """What ``torch.save({name: tensor})`` holds, as a pickle written opcode by opcode."""
+    import struct
+    import zipfile
+
+    def text(word):
+        return b"X" + struct.pack("<I", len(word)) + word.encode()
+
+    def numbers(values):
+        return b"(" + b"".join(b"J" + struct.pack("<i", n) for n in values) + b"t"
+
+    payload = b"\x80\x02}("
+    for key, (name, value) in enumerate(tensors.items()):
+        pid = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text(str(key)) + text("cpu")
+        pid += b"J" + struct.pack("<i", value.size) + b"tQ"
+        strides = np.array(value.strides) // 4
+        payload += text(name) + b"ctorch._utils\n_rebuild_tensor_v2\n(" + pid + b"J\0\0\0\0"
+        payload += numbers(value.shape) + numbers(strides) + b"\x89ccollections\nOrderedDict\n)RtR"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", payload + b"u.")
+        for key, value in enumerate(tensors.values()):
+            archive.writestr(f"archive/data/{key}", np.ascontiguousarray(value, "<f4").tobytes())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "say what to do"),
+        (["lst"], "did you mean 'list'"),
+        (["show"], "expected one network's name"),
+        (["show", "sngan_33"], "did you mean 'sngan_32'"),
+        (["list", "sngan_32"], "zoo show sngan_32"),
+        (["convert", "sngan_32", "--out=OUT"], "--checkpoint is missing"),
+        (["convert", "sngan_32", "--checkpoint=none", "--out=OUT"], "no such file"),
+        (["convert", "sngan_32", "--checkpoint=none", "--out=g.h5"], "ending in .keras"),
+        (["convert", "dcgan_32", "--checkpoint=none", "--out=OUT"], "there is no converter"),
+        (["convert", "sngan_32", "--checkpoint=none", "--out=OUT", "--part=both"], "--part=both"),
+    ],
+)
+def test_bad_input(words, message, tmp_path, capsys):
+    out = tmp_path / "g.keras"
+    assert main.main(["zoo", *[word.replace("OUT", str(out)) for word in words]]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())

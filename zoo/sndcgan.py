@@ -1,0 +1,63 @@
+"""SNDCGAN 32 (arXiv 1802.05957, table 3): a plain convolutional pair, the discriminator normalised.
+
+The reading is google/compare_gan's: latent 128, N(0, .02) weights, LeakyReLU(.1). Also the network
+of the relativistic GANs' CIFAR-10 runs (batch 32, 100k steps). Convolutions in front of a batch
+normalisation have no bias.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import layers, ops
+
+from tfgan_ema.layers import SNConv2D, SNDense, batch_norm
+from zoo.common import check_channels, scaled, start_size, to_image, unconditional
+
+# generator: the grid's channels, then each doubling's (4x4 kernels); 3x3 to the image
+UP = (512, 256, 128, 64)
+# discriminator: channels, kernel, stride
+DOWN = ((64, 3, 1), (128, 4, 2), (128, 3, 1), (256, 4, 2), (256, 3, 1), (512, 4, 2), (512, 3, 1))
+
+
+def build(
+    *,
+    image_size: int,
+    channels: int,
+    width: float,
+    num_classes: int | None,
+    latent_dim: int = 128,
+) -> tuple[keras.Model, keras.Model]:
+    """Generator: latent [n, latent_dim] -> images in [-1, 1]; discriminator: images -> logits.
+
+    Args:
+        image_size: a multiple of 8.
+        channels: of the images.
+        width: multiplies the channels.
+        num_classes: must be ``None``.
+        latent_dim: length of the latent.
+    """
+    unconditional("sndcgan", num_classes)
+    check_channels(channels)
+    up = [scaled(c, width) for c in UP]
+    grid = start_size(image_size, len(up) - 1)
+    normal = {"kernel_initializer": keras.initializers.RandomNormal(stddev=0.02)}
+
+    latent = keras.Input((latent_dim,), name="latent")
+    x = layers.Dense(grid * grid * up[0], use_bias=False, name="dense", **normal)(latent)
+    x = ops.relu(batch_norm(name="norm")(layers.Reshape((grid, grid, up[0]))(x)))
+    for index, filters in enumerate(up[1:]):
+        x = layers.Conv2DTranspose(
+            filters, 4, 2, "same", use_bias=False, name=f"up{index}", **normal
+        )(x)
+        x = ops.relu(batch_norm(name=f"norm{index}")(x))
+    x = layers.Conv2D(channels, 3, padding="same", name="to_image", **normal)(x)
+    generator = keras.Model(latent, to_image(x), name="generator")
+
+    images = x = keras.Input((image_size, image_size, channels), name="images")
+    for index, (filters, kernel, stride) in enumerate(DOWN):
+        conv = SNConv2D(
+            scaled(filters, width), kernel, strides=stride, name=f"conv{index}", **normal
+        )
+        x = layers.LeakyReLU(0.1)(conv(x))
+    x = SNDense(1, dtype="float32", name="logits", **normal)(layers.Flatten()(x))
+    return generator, keras.Model(images, x, name="discriminator")
