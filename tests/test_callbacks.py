@@ -1,0 +1,225 @@
+"""Callbacks under plain fit: what they write, what they leave alone."""
+
+import csv
+import struct
+
+import keras
+import numpy as np
+import pytest
+import toy
+from PIL import Image
+
+import tfgan_ema as tg
+from tfgan_ema import callbacks, checkpoint, data, records
+from tfgan_ema.errors import UsageError
+
+
+def fit(model, steps, epochs=1, **options):
+    batches = data.pipeline(
+        toy.points() if model.generator.output_shape[1:] == (2,) else toy.source(),
+        8 * model.n_dis,
+        seed=1,
+        start=model.steps_done,
+    )
+    return model.fit(
+        batches, steps_per_epoch=steps, epochs=epochs, verbose=0, shuffle=False, **options
+    )
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_ema_callback_attaches_an_average_to_a_plain_gan():
+    model = toy.gan("mlp")
+    history = fit(model, 3, callbacks=[tg.EMACallback(0.5)])
+    assert [shadow.rule.name for shadow in model.shadows] == ["ema_0.5"]
+    assert history.history["distance/ema_0.5"][0] == pytest.approx(model.shadows[0].distance())
+    given = toy.gan("mlp", averages=[tg.EMA(0.5)])
+    fit(given, 3)
+    for one, other in zip(
+        model.averaged[0].get_weights(), given.averaged[0].get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_ema_callback_swaps_for_model_checkpoint_and_at_the_end(tmp_path):
+    plain = toy.gan("mlp", averages=[tg.EMA(0.9)])
+    fit(plain, 2, epochs=2)
+    model = toy.gan("mlp", averages=[tg.EMA(0.9)])
+    saved = []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: saved.append(model.generator.get_weights())
+    )
+    swap = tg.EMACallback(swap_for_checkpoints=True, swap_at_end=True)
+    keep = keras.callbacks.ModelCheckpoint(
+        str(tmp_path / "{epoch}.weights.h5"), save_weights_only=True
+    )
+    fit(model, 2, epochs=2, callbacks=[swap, watch, keep])
+    for one, other in zip(saved[-1], plain.averaged[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(
+        model.generator.get_weights(), plain.averaged[0].get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1.weights.h5", "2.weights.h5"]
+    other = toy.gan("mlp", averages=[tg.EMA(0.9)])
+    other.load_weights(tmp_path / "2.weights.h5")
+    np.testing.assert_array_equal(other.generator.get_weights()[0], saved[-1][0])
+
+
+def test_ema_callback_refuses_what_it_cannot_drive():
+    with pytest.raises(UsageError, match="give it a decay"):
+        fit(toy.gan("mlp"), 1, callbacks=[tg.EMACallback()])
+    with pytest.raises(UsageError, match="leave the decay out"):
+        fit(toy.gan("mlp", averages=[tg.EMA(0.9)]), 1, callbacks=[tg.EMACallback(0.5)])
+    with pytest.raises(UsageError, match=r"needs a tfgan_ema\.GAN"):
+        tg.EMACallback(0.5).set_model(keras.Sequential([keras.Input((1,))]))
+    with pytest.raises(UsageError, match="decay 1"):
+        tg.EMACallback(1.0)
+
+
+def test_sample_grid_draws_the_same_latents_side_by_side(tmp_path):
+    model = toy.gan(averages=[tg.EMA(0.9)])
+    fit(model, 4, callbacks=[tg.SampleGrid(tmp_path, every=2, count=4, seed=5)])
+    names = sorted(p.name for p in (tmp_path / "samples").iterdir())
+    assert names == ["step_00000002.png", "step_00000004.png"]
+    picture = np.asarray(Image.open(tmp_path / "samples" / names[-1]))
+    raw, mean = (data.png.grid(model.sample(4, 5, average=a)) for a in (None, 0))
+    width = raw.shape[1]
+    np.testing.assert_array_equal(picture[:, :width], raw)
+    np.testing.assert_array_equal(picture[:, -width:], mean)
+
+
+def test_callbacks_do_not_disturb_training(tmp_path):
+    evaluator = FakeEvaluator()
+    plain = toy.gan(averages=[tg.EMA(0.9, statistics="standing")])
+    fit(plain, 4)
+    watched = toy.gan(averages=[tg.EMA(0.9, statistics="standing")])
+    fit(
+        watched, 4, callbacks=[
+            tg.EMACallback(swap_for_checkpoints=True), tg.SampleGrid(tmp_path, every=1, count=4),
+            tg.Evaluate(evaluator, tmp_path, every=2), tg.Checkpoint(tmp_path, every=2),
+        ],
+    )  # fmt: skip
+    plain, watched = (checkpoint.to_arrays(m.state()) for m in (plain, watched))
+    names = [name for name in plain if not name.startswith(("generator", "average"))]
+    toy.assert_close({n: plain[n] for n in names}, {n: watched[n] for n in names}, 0)
+
+
+def test_checkpoint_keeps_the_last_and_refuses_nan(tmp_path):
+    model = toy.gan("mlp")
+    fit(model, 7, callbacks=[tg.Checkpoint(tmp_path, every=2, keep=2)])
+    assert list(checkpoint.checkpoints(tmp_path / "checkpoints")) == [6, 7]
+    model.generator.weights[0].assign(np.full(model.generator.weights[0].shape, np.nan))
+    fit(model, 3, callbacks=[tg.Checkpoint(tmp_path, every=1, keep=2)])
+    assert list(checkpoint.checkpoints(tmp_path / "checkpoints")) == [6, 7]
+
+
+def test_nan_stops_training_and_names_the_last_good_checkpoint(tmp_path):
+    model = toy.gan("mlp")
+    guard = tg.StopOnNaN(tmp_path)
+    poison = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: (
+            batch == 4 and model.generator.weights[-1].assign([np.nan, np.nan])
+        )
+    )
+    fit(model, 50, callbacks=[guard, tg.Checkpoint(tmp_path, every=2), poison])
+    assert model.steps_done == 5
+    assert "step_00000004.npz" in guard.message
+    assert "not finite at step 5" in guard.message
+
+
+def test_metrics_csv_drops_rows_beyond_the_restored_step(tmp_path):
+    model = toy.gan("mlp")
+    fit(model, 2, epochs=3, callbacks=[callbacks.MetricsLog(tmp_path)])
+    rows = read(tmp_path / "metrics.csv")
+    assert [row["step"] for row in rows] == ["2", "4", "6"]
+    assert float(rows[0]["d_loss"]) > 0
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write("8,0.3")  # a run was killed while it wrote
+    again = toy.gan("mlp")
+    fit(again, 4)
+    fit(again, 2, callbacks=[callbacks.MetricsLog(tmp_path)])
+    assert [row["step"] for row in read(tmp_path / "metrics.csv")] == ["2", "4", "6"]
+
+
+def test_a_table_takes_new_columns(tmp_path):
+    table = records.Table(tmp_path / "t.csv", 0)
+    table.append({"step": 1, "a": 1})
+    table.append({"step": 2, "b": 2})
+    assert read(tmp_path / "t.csv") == [
+        {"step": "1", "a": "1", "b": ""},
+        {"step": "2", "a": "", "b": "2"},
+    ]
+
+
+class FakeEvaluator:
+    """Gives a metric that falls to a plateau, and notes what it was asked."""
+
+    def __init__(self, curve=(9.0, 5.0, 7.0, 6.0)):
+        self.curve, self.calls = list(curve), []
+
+    def __call__(self, sample_fn):
+        self.calls.append(sample_fn(4, 3))
+        return {"fid": self.curve[min((len(self.calls) - 1) // 2, len(self.curve) - 1)]}
+
+
+def test_evaluate_scores_raw_and_averaged_on_the_same_latents(tmp_path):
+    model = toy.gan(averages=[tg.EMA(0.0)])
+    evaluator = FakeEvaluator()
+    fit(model, 8, callbacks=[tg.Evaluate(evaluator, tmp_path, every=2)])
+    rows = read(tmp_path / "evaluation.csv")
+    assert [(r["step"], r["generator"]) for r in rows[:3]] == [
+        ("2", "raw"), ("2", "ema_0.0"), ("4", "raw"),
+    ]  # fmt: skip
+    _, metadata = checkpoint.read(tmp_path / "checkpoints" / "best.npz")
+    assert metadata["step"] == 4
+
+
+def test_evaluate_goes_on_with_an_interrupted_history(tmp_path):
+    model = toy.gan("mlp", averages=[tg.EMA(0.5)])
+    fit(model, 4, callbacks=[tg.Evaluate(FakeEvaluator([5.0, 4.0]), tmp_path, every=2)])
+    fit(model, 2, callbacks=[tg.Evaluate(FakeEvaluator([4.5]), tmp_path, every=2)])
+    assert len(read(tmp_path / "evaluation.csv")) == 6
+    assert checkpoint.read(tmp_path / "checkpoints" / "best.npz")[1]["step"] == 4
+
+
+def test_a_flat_metric_starts_an_automatic_leak(tmp_path):
+    model = toy.gan("mlp", averages=[tg.EMA(0.5)], leak=tg.LeakyEMA(0.5, start_step="auto"))
+    curve = [100 * 0.5**i for i in range(12)]
+    fit(model, 14, callbacks=[tg.Evaluate(FakeEvaluator(curve), tmp_path, every=1)])
+    start = int(keras.ops.convert_to_numpy(model.leak.start))
+    assert 8 <= start <= 12
+    assert not model.leak.waiting
+
+
+def test_tensorboard_reads_scalars_and_pictures(tmp_path):
+    events = records.Events(tmp_path)
+    model = toy.gan(averages=[tg.EMA(0.5)])
+    fit(
+        model, 2, callbacks=[
+            tg.SampleGrid(tmp_path, every=2, count=4, events=events),
+            callbacks.MetricsLog(tmp_path, events=events),
+        ],
+    )  # fmt: skip
+    events.close()
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    read_back = EventAccumulator(str(tmp_path))
+    read_back.Reload()
+    assert "train/d_loss" in read_back.Tags()["scalars"]
+    assert read_back.Scalars("train/d_loss")[0].step == 2
+    picture = read_back.Images("samples/raw_and_averaged")[0]
+    assert struct.unpack(">II", picture.encoded_image_string[16:24]) == (
+        picture.width, picture.height,
+    )  # fmt: skip
+
+
+def test_intervals_are_checked():
+    for every in (0, -1, 2.5):
+        with pytest.raises(UsageError, match="expected a whole number of generator steps"):
+            tg.SampleGrid("x", every=every)
+    with pytest.raises(UsageError, match="keep 0"):
+        tg.Checkpoint("x", keep=0)

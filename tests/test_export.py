@@ -1,0 +1,145 @@
+"""Exported models against the GAN they came from, also in a process without this package."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import toy
+
+import tfgan_ema as tg
+from tfgan_ema import export
+from tfgan_ema.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def trained():
+    model = toy.gan(averages=[tg.EMA(0.5), tg.EMA(0.9, statistics="standing")])
+    toy.fit(model, 3)
+    return model
+
+
+@pytest.fixture(scope="module")
+def folder(trained, tmp_path_factory):
+    return export.saved_model(trained, tmp_path_factory.mktemp("export") / "model")
+
+
+def test_signatures_have_the_promised_names_shapes_and_types(folder):
+    signatures = tf.saved_model.load(str(folder)).signatures
+    assert set(signatures) == {"serving_default", "sample"}
+    latent = signatures["serving_default"].structured_input_signature[1]["latent"]
+    assert (latent.shape.as_list(), latent.dtype) == ([None, 6], tf.float32)
+    request = signatures["sample"].structured_input_signature[1]
+    assert (request["count"].shape.rank, request["count"].dtype) == (0, tf.int32)
+    assert (request["seed"].shape.rank, request["seed"].dtype) == (0, tf.int64)
+    images = signatures["sample"].structured_outputs["images"]
+    assert (images.shape.as_list(), images.dtype) == ([None, 8, 8, 3], tf.uint8)
+    images = signatures["serving_default"].structured_outputs["images"]
+    assert (images.shape.as_list(), images.dtype) == ([None, 8, 8, 3], tf.float32)
+
+
+def test_samples_are_bit_equal(trained, folder):
+    model = export.load_generator(folder)
+    for count, seed in [(0, 0), (5, 1), (64, 2**40), (130, 3)]:
+        np.testing.assert_array_equal(model.sample(count, seed), trained.sample(count, seed))
+    latent = np.random.default_rng(0).normal(size=(7, 6)).astype("float32")
+    np.testing.assert_allclose(model(latent), trained.generate(latent), atol=1e-6)
+
+
+PLAIN = """
+import sys
+sys.modules["tfgan_ema"] = None  # importing it now fails
+import numpy as np, tensorflow as tf
+loaded = tf.saved_model.load(sys.argv[1])
+sample = loaded.signatures["sample"]
+images = sample(count=tf.constant(70), seed=tf.constant(9, tf.int64))["images"]
+np.save(sys.argv[2], images.numpy())
+"""
+
+
+def test_tensorflow_alone_serves_it(trained, folder, tmp_path):
+    out = tmp_path / "images.npy"
+    subprocess.run(
+        [sys.executable, "-c", PLAIN, str(folder), str(out)], check=True, capture_output=True,
+        cwd=tmp_path,
+    )  # fmt: skip
+    np.testing.assert_array_equal(np.load(out), trained.sample(70, 9))
+
+
+@pytest.mark.slow
+def test_saved_model_cli_lists_and_runs_it(trained, folder, tmp_path):
+    def cli(*words):
+        command = [str(tg.cache.Path(sys.executable).parent / "saved_model_cli"), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    shown = cli("show", "--dir", str(folder), "--all")
+    assert "signature_def['sample']" in shown
+    assert "signature_def['serving_default']" in shown
+    cli(
+        "run", "--dir", str(folder), "--tag_set", "serve", "--signature_def", "sample",
+        "--input_exprs", "count=5;seed=9", "--outdir", str(tmp_path),
+    )  # fmt: skip
+    np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), trained.sample(5, 9))
+
+
+def test_each_average_and_the_raw_generator_can_be_exported(trained, tmp_path):
+    sets = []
+    for average in (None, 0, 1):
+        out = export.saved_model(trained, tmp_path / f"model_{average}", average=average)
+        sets.append(export.load_generator(out).sample(8, 1))
+        np.testing.assert_array_equal(sets[-1], trained.sample(8, 1, average=average))
+    assert (sets[0] != sets[1]).any()
+    assert (sets[1] != sets[2]).any()
+
+
+def test_truncation_is_fixed_in_the_export(trained, tmp_path):
+    out = export.saved_model(trained, tmp_path / "model", truncation=0.5)
+    np.testing.assert_array_equal(
+        export.load_generator(out).sample(9, 2), trained.sample(9, 2, truncation=0.5)
+    )
+
+
+def test_conditional_models_take_labels(tmp_path):
+    model = toy.gan(averages=[tg.EMA(0.5)], num_classes=3)
+    toy.fit(model, 1)
+    loaded = export.load_generator(export.saved_model(model, tmp_path / "model"))
+    np.testing.assert_array_equal(loaded.sample(9, 2), model.sample(9, 2))
+    np.testing.assert_array_equal(loaded.sample(9, 2, label=1), model.sample(9, 2, labels=[1] * 9))
+    latent = np.zeros((2, 6), "float32")
+    np.testing.assert_allclose(
+        loaded([latent, np.array([0, 2])]), model.generate(latent, [0, 2]), atol=1e-6
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match="label"):
+        loaded([latent, np.array([0, 3])])
+
+
+def test_bad_requests_are_refused(folder):
+    sample = tf.saved_model.load(str(folder))
+    request = sample.signatures["sample"]
+    for count in (-1, export.MOST_SAMPLES + 1):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="count must"):
+            request(count=tf.constant(count), seed=tf.constant(0, tf.int64))
+    with pytest.raises((ValueError, TypeError, tf.errors.InvalidArgumentError)):
+        sample.signatures["serving_default"](latent=tf.zeros([2, 5]))
+    loaded = export.load_generator(folder)
+    for bad, words in [
+        (lambda: loaded.sample(-1), "count -1"),
+        (lambda: loaded.sample(5000), "at most 4096"),
+        (lambda: loaded.sample(1, label=0), "unconditional"),
+    ]:
+        with pytest.raises(UsageError, match=words):
+            bad()
+
+
+def test_nothing_is_overwritten_unasked(trained, folder, tmp_path):
+    with pytest.raises(UsageError, match="exists"):
+        export.saved_model(trained, folder)
+    (tmp_path / "precious.txt").write_text("x")
+    with pytest.raises(UsageError, match="not a SavedModel"):
+        export.saved_model(trained, tmp_path, overwrite=True)
+    assert (tmp_path / "precious.txt").exists()
+    export.saved_model(trained, folder, overwrite=True)
+    assert export.load_generator(folder).sample(2).shape == (2, 8, 8, 3)
+    with pytest.raises(UsageError, match="holds no SavedModel"):
+        export.load_generator(tmp_path)

@@ -1,0 +1,183 @@
+"""SavedModels of an averaged generator, for TF Serving or plain TensorFlow.
+
+Signatures:
+
+- ``serving_default``: ``latent`` float32 [n, d] (and ``label`` int32 [n]) -> ``images`` float32 in
+  [-1, 1];
+- ``sample``: ``count`` int32 scalar, ``seed`` int64 scalar -> ``images`` uint8, bit-equal to
+  `GAN.sample`; labels of a conditional generator are drawn;
+- ``sample_label`` (conditional only): also ``label`` int32 scalar, one class for all.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from tfgan_ema import engines, latents
+from tfgan_ema.errors import UsageError
+from tfgan_ema.gan import SAMPLE_CHUNK
+
+MOST_SAMPLES = 4096
+
+
+def saved_model(
+    gan: Any,
+    folder: str | os.PathLike,
+    *,
+    average: int | None = 0,
+    truncation: float | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Writes a SavedModel that loads with TensorFlow alone.
+
+    Args:
+        gan: a `GAN`.
+        folder: where to; must not exist unless ``overwrite``.
+        average: index into the averages; ``None`` exports the raw generator.
+        truncation: threshold of a truncated normal latent, fixed in ``sample``.
+        overwrite: whether an existing SavedModel is replaced.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UsageError: the folder exists, or a value out of range.
+    """
+    folder = Path(folder)
+    latents.check_truncation(truncation)
+    if folder.exists():
+        if not overwrite:
+            raise UsageError(f"{folder} exists: choose another folder, or pass --overwrite.")
+        if any(folder.iterdir()) and not (folder / "saved_model.pb").exists():
+            raise UsageError(f"{folder} is not a SavedModel: it will not be overwritten.")
+    with gan.evaluation_weights(average):
+        module, signatures = _module(gan, average, truncation)
+        temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            tf.saved_model.save(module, str(temporary), signatures=signatures)
+            if folder.exists():
+                shutil.rmtree(folder)
+            temporary.replace(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _module(gan: Any, average: int | None, truncation: float | None) -> tuple[tf.Module, dict]:
+    module = tf.Module()
+    generator = gan._source(average)
+    module.variables_ = [variable.value for variable in generator.variables]
+    dim, conditional = gan.latent.dim, gan.num_classes is not None
+    chunk = functools.partial(gan.sample_chunk, average=average, truncation=truncation)
+    draw = functools.partial(engines.current().sample_loop, chunk, SAMPLE_CHUNK)
+
+    def bounded(count: tf.Tensor) -> list[tf.Operation]:
+        return [
+            tf.debugging.assert_non_negative(count, "count must not be negative"),
+            tf.debugging.assert_less_equal(
+                count, MOST_SAMPLES, f"count must be at most {MOST_SAMPLES}"
+            ),
+        ]
+
+    def known(label: tf.Tensor) -> list[tf.Operation]:
+        return [
+            tf.debugging.assert_non_negative(label, "label must not be negative"),
+            tf.debugging.assert_less(label, gan.num_classes, f"label not below {gan.num_classes}"),
+        ]
+
+    graph = functools.partial(tf.function, autograph=False)
+    latent = tf.TensorSpec([None, dim], tf.float32, name="latent")
+    label = tf.TensorSpec([None], tf.int32, name="label")
+    scalar_label = tf.TensorSpec([], tf.int32, name="label")
+    count = tf.TensorSpec([], tf.int32, name="count")
+    seed = tf.TensorSpec([], tf.int64, name="seed")
+
+    if conditional:
+
+        @graph(input_signature=[latent, label])
+        def serve(latent: tf.Tensor, label: tf.Tensor) -> dict[str, tf.Tensor]:
+            with tf.control_dependencies(known(label)):
+                return {"images": generator([latent, tf.identity(label)], training=False)}
+
+        @graph(input_signature=[count, seed, scalar_label])
+        def sample_label(
+            count: tf.Tensor, seed: tf.Tensor, label: tf.Tensor
+        ) -> dict[str, tf.Tensor]:
+            with tf.control_dependencies(bounded(count) + known(label)):
+                labels = tf.fill([tf.identity(count)], label)
+                return {"images": draw(tf.identity(count), seed, labels)}
+
+    else:
+
+        @graph(input_signature=[latent])
+        def serve(latent: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"images": generator(latent, training=False)}
+
+    @graph(input_signature=[count, seed])
+    def sample(count: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.control_dependencies(bounded(count)):
+            return {"images": draw(tf.identity(count), seed, None)}
+
+    signatures = {"serving_default": serve, "sample": sample}
+    if conditional:
+        signatures["sample_label"] = sample_label
+    return module, signatures
+
+
+class ExportedGenerator:
+    """An exported generator, loaded without its GAN; callable like one, but fixed."""
+
+    def __init__(self, folder: str | os.PathLike) -> None:
+        """Loads ``folder``.
+
+        Raises:
+            UsageError: no exported generator is there.
+        """
+        if not (Path(folder) / "saved_model.pb").is_file():
+            raise UsageError(
+                f"{folder} holds no SavedModel: expected a folder that `tfgan-ema export` wrote."
+            )
+        self._module = tf.saved_model.load(str(folder))  # the signatures die with the module
+        missing = {"serving_default", "sample"} - set(self._module.signatures)
+        if missing:
+            raise UsageError(f"{folder} lacks the signature {min(missing)!r}: export it anew.")
+        self.signatures = self._module.signatures
+
+    def __call__(self, inputs: Any, training: bool = False) -> tf.Tensor:
+        """Images in [-1, 1] for latents, or for [latents, labels]."""
+        latent, *label = inputs if isinstance(inputs, list | tuple) else [inputs]
+        labels = {"label": tf.cast(label[0], tf.int32)} if label else {}
+        return self.signatures["serving_default"](latent=latent, **labels)["images"]
+
+    def sample(self, count: int, seed: int = 0, label: int | None = None) -> Any:
+        """As `GAN.sample`, up to `MOST_SAMPLES` at once.
+
+        Raises:
+            UsageError: a count out of range, or a label for an unconditional generator.
+        """
+        if count < 0:
+            raise UsageError(f"count {count}: expected 0 or more samples.")
+        if label is not None and "sample_label" not in self.signatures:
+            raise UsageError(f"label {label} for an unconditional generator: leave it out.")
+        if count > MOST_SAMPLES:
+            raise UsageError(
+                f"count {count}: one request draws at most {MOST_SAMPLES}; ask several times, with "
+                "another seed each time."
+            )
+        name = "sample" if label is None else "sample_label"
+        extra = {} if label is None else {"label": tf.constant(label, tf.int32)}
+        request = {"count": tf.constant(count, tf.int32), "seed": tf.constant(seed, tf.int64)}
+        return self.signatures[name](**request, **extra)["images"].numpy()
+
+
+def load_generator(folder: str | os.PathLike) -> Callable[..., Any]:
+    """The exported generator of a folder; see `ExportedGenerator`."""
+    return ExportedGenerator(folder)

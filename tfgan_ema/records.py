@@ -1,0 +1,100 @@
+"""What a run leaves behind to look at: CSV tables and TensorBoard events."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class Table:
+    """A CSV file of rows with a ``step``, appended to as a run goes on.
+
+    The columns are those of the first row. On resume, rows of later steps are dropped: they belong
+    to steps that are about to be repeated.
+    """
+
+    def __init__(self, path: str | os.PathLike, resume_step: int) -> None:
+        """Opens ``path``, keeping rows up to ``resume_step``."""
+        self.path = Path(path)
+        self.columns: list[str] | None = None
+        if self.path.exists():
+            rows = self.rows()
+            kept = [row for row in rows if int(row["step"]) <= resume_step]
+            if rows:
+                self.columns = list(rows[0])
+            self._replace(kept)  # also drops half a row that a killed run left
+
+    def rows(self) -> list[dict[str, str]]:
+        """All complete rows of the file."""
+        with self.path.open(newline="", encoding="utf-8") as file:
+            return [row for row in csv.DictReader(file) if None not in row.values()]
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Adds a row; columns that it lacks stay empty, a new column rewrites the file."""
+        new = [key for key in row if key not in (self.columns or [])]
+        if self.columns is None:
+            self.columns = list(row)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._replace([row])
+        elif new:
+            rows = self.rows()
+            self.columns += new
+            self._replace([*rows, row])
+        else:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self.columns, restval="").writerow(row)
+
+    def _replace(self, rows: list[Mapping[str, Any]]) -> None:
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.columns or ["step"], restval="")
+            writer.writeheader()
+            writer.writerows(rows)
+        temporary.replace(self.path)
+
+
+class Events:
+    """A TensorBoard event file: scalars and images by step."""
+
+    def __init__(self, folder: str | os.PathLike) -> None:
+        """Opens a new event file in ``folder``."""
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        self._writer = EventFileWriter(str(folder))
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes one number a tag."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        rows = [Summary.Value(tag=tag, simple_value=float(x)) for tag, x in values.items()]
+        self._write(step, Summary(value=rows))
+
+    def image(self, step: int, tag: str, image: np.ndarray) -> None:
+        """Writes a uint8 image [h, w, c]."""
+        from PIL import Image
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        height, width, channels = image.shape
+        png = io.BytesIO()
+        Image.fromarray(image[..., 0] if channels == 1 else image).save(png, format="PNG")
+        picture = Summary.Image(
+            height=height, width=width, colorspace=channels, encoded_image_string=png.getvalue()
+        )
+        self._write(step, Summary(value=[Summary.Value(tag=tag, image=picture)]))
+
+    def _write(self, step: int, summary: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Flushes and closes the file."""
+        self._writer.close()
