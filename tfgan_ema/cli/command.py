@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 
 from absl import flags
 
@@ -38,15 +41,64 @@ def run(
     Bad flags and `UsageError` print one line on stderr and return 2.
     """
     values.unparse_flags()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         if any(word in ("-h", "--help") for word in argv):
             print(f"{usage.strip()}\n\nFlags:{values.main_module_help() or _describe(values)}")
             return 0
-        positional = values(list(argv))[1:]
+        positional = _parsed(values, argv)
         return function(values, positional) or 0
     except (UsageError, flags.Error) as error:
-        print(f"{argv[0]}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return refuse(argv[0], error)
+
+
+def _parsed(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
+    try:
+        return values(list(argv))[1:]
+    except (AttributeError, KeyError, TypeError, ValueError, flags.Error) as error:
+        refusals = [e for e in _chain(error) if isinstance(e, UsageError)]
+        if refusals:  # a config file's own, beneath the traceback that others made of it
+            raise refusals[-1] from None
+        if isinstance(error, flags.Error):
+            raise
+        words = str(error).replace("\\n", " ").replace("\\'", "'").strip("'\"")
+        raise UsageError(f"unknown config key or wrong value: {words}") from error
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def start_engine() -> ModuleType:
+    """The engine, loaded without the lines that TensorFlow prints while it starts.
+
+    They come from C++ and heed no setting. If loading fails, they are shown.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            from tfgan_ema import engines
+
+            engine = engines.current()
+            engine.find_devices()
+        except BaseException:
+            hidden.seek(0)
+            os.write(stderr, hidden.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+    return engine
+
+
+def refuse(command: str, error: Exception) -> int:
+    """Prints an error as one line on stderr; returns the exit code of bad input, 2."""
+    print(f"{command}: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2
 
 
 def _describe(values: flags.FlagValues) -> str:

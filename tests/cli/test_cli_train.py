@@ -1,0 +1,292 @@
+"""``tfgan-ema train`` and what follows it, as a user types it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tfgan_ema import checkpoint
+from tfgan_ema.cli import export, main, sample, train
+
+CONFIG = """
+from configs import base
+
+def get_config():
+    config = base.get_config()
+    config.steps = 60
+    config.batch_size = 8
+    config.n_dis = 2
+    config.data.name = "digits"
+    config.data.channels = 1
+    config.data.image_size = 16
+    config.network.update(name="dcgan_32", width=1 / 32)
+    config.loss.name = "hinge"
+    config.penalties.r1 = {"weight": 1.0}
+    config.averages = {"slow": {"rule": "ema", "decay": 0.9}, "mean": {"rule": "uniform"}}
+    config.leak.update(beta=0.5, start_step=20)
+    config.checkpoint_every = 5
+    config.sample_every = config.log_every = 20
+    return config
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("config") / "tiny.py"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(config, tmp_path_factory):
+    """An uninterrupted run."""
+    workdir = tmp_path_factory.mktemp("run") / "w"
+    assert run_train(config, workdir) == 0
+    return workdir
+
+
+def run_train(config, workdir, *words):
+    return train.main(["tfgan-ema train", f"--config={config}", f"--workdir={workdir}", *words])
+
+
+def last_state(workdir):
+    found = checkpoint.checkpoints(workdir / "checkpoints")
+    return checkpoint.read(found[max(found)])[0]
+
+
+def test_a_run_leaves_its_files(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert {"run.json", "checkpoints", "samples", "metrics.csv"} <= names
+    assert list(checkpoint.checkpoints(finished / "checkpoints")) == [50, 55, 60]
+    assert len(list((finished / "samples").glob("*.png"))) == 3
+    run = json.loads((finished / "run.json").read_text())
+    assert run["config"]["averages"]["slow"]["decay"] == 0.9
+    assert run["data"] == {"name": "digits", "shape": [16, 16, 1], "num_classes": None}
+
+
+def killed_run(config, workdir, moment):
+    """Starts a run in a process of its own and kills it with SIGKILL at ``moment(workdir)``."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfgan_ema.cli.train", f"--config={config}", f"--workdir={workdir}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    deadline = time.monotonic() + 240
+    while process.poll() is None and not moment(workdir) and time.monotonic() < deadline:
+        time.sleep(0.0005)
+    killed = process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert killed, "the run ended before it could be killed"
+
+
+def after(step):
+    return lambda workdir: (workdir / "checkpoints" / f"step_{step:08d}.npz").exists()
+
+
+def while_writing(workdir):
+    return any((workdir / "checkpoints").glob(".step_0000003*.tmp"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "moment", [after(10), while_writing, after(40)], ids=["early", "writing", "late"]
+)
+def test_a_killed_run_goes_on_bit_for_bit(config, finished, tmp_path, moment):
+    workdir = tmp_path / "w"
+    killed_run(config, workdir, moment)
+    assert max(checkpoint.checkpoints(workdir / "checkpoints"), default=0) < 60
+    assert run_train(config, workdir) == 0
+    state, whole = last_state(workdir), last_state(finished)
+    assert state.keys() == whole.keys()
+    for name, value in whole.items():
+        np.testing.assert_array_equal(state[name], value, err_msg=name)
+    assert not list((workdir / "checkpoints").glob(".*.tmp"))
+    rows, expected = ((w / "metrics.csv").read_text().splitlines() for w in (workdir, finished))
+    assert [row.split(",")[0] for row in rows] == [row.split(",")[0] for row in expected]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["mirrored", "multiworker"])
+def test_strategies_train_the_same_run(config, finished, tmp_path, strategy):
+    """One mirrored device, or two worker processes that share a work directory."""
+    ports = [socket.socket() for _ in range(2)]
+    for port in ports:
+        port.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{port.getsockname()[1]}" for port in ports]
+    for port in ports:
+        port.close()
+    words = [f"--config={config}", f"--workdir={tmp_path / 'w'}", f"--strategy={strategy}"]
+    processes = []
+    for index in range(2 if strategy == "multiworker" else 1):
+        cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        extra = {"TF_CONFIG": json.dumps(cluster)} if strategy == "multiworker" else {}
+        command = [sys.executable, "-m", "tfgan_ema.cli.train", *words]
+        processes.append(
+            subprocess.Popen(command, env=os.environ | extra, stdout=subprocess.DEVNULL)
+        )
+    assert [process.wait(timeout=300) for process in processes] == [0] * len(processes)
+    state, whole = last_state(tmp_path / "w"), last_state(finished)
+    for name, value in whole.items():
+        np.testing.assert_allclose(state[name], value, atol=1e-3, err_msg=name)
+
+
+def test_a_complete_run_is_left_alone(config, finished, capsys):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*.npz")}
+    assert run_train(config, finished) == 0
+    assert "is complete: 60 of 60 steps" in capsys.readouterr().out
+    assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*.npz")}
+
+
+def test_sample_and_export_agree(finished, tmp_path):
+    model = tmp_path / "model"
+    words = [f"--workdir={finished}", f"--out={model}", "--average=mean"]
+    assert export.main(["export", *words]) == 0
+    assert sample.main(["sample", f"--model={model}", "--count=9", f"--out={tmp_path}/a.npy"]) == 0
+    words = [f"--workdir={finished}", "--count=9", "--average=mean", f"--out={tmp_path}/b.npy"]
+    assert sample.main(["sample", *words]) == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))
+    for out in ("grid.png", "folder"):
+        words = [f"--workdir={finished}", "--count=3", f"--out={tmp_path}/{out}", "--average=raw"]
+        assert sample.main(["sample", *words]) == 0
+    assert (tmp_path / "grid.png").is_file()
+    assert len(list((tmp_path / "folder").glob("*.png"))) == 3
+
+
+def test_a_dry_run_writes_nothing(config, tmp_path, capsys):
+    workdir = tmp_path / "w"
+    assert run_train(config, workdir, "--dry_run") == 0
+    out = capsys.readouterr().out
+    assert "first batch: (16, 16, 16, 1) (2 x 8 rows)" in out
+    assert "parameters" in out
+    assert "update_order: alternating" in out
+    assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--config.stpes=3"], "stpes"),
+        (["--config.loss.name=hing"], "did you mean 'hinge'"),
+        (["--config.network.name=dcgan_23"], "did you mean 'dcgan_32'"),
+        (["--config.leak.beta=1.0"], "beta 1.0: expected a share in [0, 1)"),
+        (["--config.averages.slow.decay=1.0"], "decay 1.0: expected a number in [0, 1)"),
+        (["--config.batch_size=0"], "batch_size 0"),
+        (["--config.steps=0"], "steps 0"),
+        (["--config.precision=float12"], "unknown precision 'float12'"),
+        (["--config.d_optimizer.name=adamm"], "did you mean 'adam'"),
+        (["--config.data.name=folder:/nonexistent"], "/nonexistent"),
+        (["--config.data.name=imagenot"], "imagenot"),
+        (["--config.steps_per_execution=7"], "steps_per_execution 7"),
+        (["--config.latent=gauss"], "unknown latent prior 'gauss'"),
+        (["--config.accumulate=3"], "accumulate 3"),
+        (["--config.leak.auto=True"], "evaluate_every"),
+        (["--strategy=tpu"], "no TPU answers"),
+        (["--strategy=gpu"], "no GPU"),
+        (["--strategy=multiworker"], "TF_CONFIG"),
+        (["--strategy=single"], "unknown strategy 'single'"),
+        (["--stratgey=cpu"], "stratgey"),
+        (["extra"], "unexpected argument"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_wrong_input_is_one_line_exit_2_and_touches_nothing(
+    config, tmp_path, capsys, words, message
+):
+    if words == ["--strategy=gpu"]:
+        tf = pytest.importorskip("tensorflow")
+        if tf.config.list_physical_devices("GPU"):
+            pytest.skip("this machine has a GPU")
+    workdir = tmp_path / "w"
+    assert run_train(config, workdir, *words) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not workdir.exists()
+
+
+def test_batch_must_divide_over_replicas(config, tmp_path, capsys):
+    words = ["--strategy=mirrored", "--config.batch_size=7"]
+    assert run_train(config, tmp_path / "w", *words) == 2
+    assert "batch_size 7 over 2 replicas" in capsys.readouterr().err
+
+
+def test_missing_flags_and_unknown_configs_are_named(tmp_path, capsys):
+    for words, message in [
+        ([], "--config is missing"),
+        (["--config=quickstrat", "--workdir=x"], "did you mean 'quickstart'"),
+        (["--config=quickstart"], "--workdir is missing"),
+    ]:
+        assert train.main(["tfgan-ema train", *words]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert len(error.strip().splitlines()) == 1
+
+
+def test_another_runs_folder_is_refused_by_key(config, finished, capsys):
+    before = (finished / "run.json").read_bytes()
+    words = ["--config.n_dis=3", "--config.loss.name=wasserstein"]
+    assert run_train(config, finished, *words) == 2
+    error = capsys.readouterr().err
+    assert "loss.name (was 'hinge', now 'wasserstein')" in error
+    assert "n_dis (was 2, now 3)" in error
+    assert "--force_config" in error
+    assert (finished / "run.json").read_bytes() == before
+
+
+def test_a_folder_with_other_files_is_refused(config, tmp_path, capsys):
+    (tmp_path / "thesis.tex").write_text("x")
+    assert run_train(config, tmp_path) == 2
+    assert "exists and holds no run" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "message"),
+    [
+        (export, ["--workdir={0}/none", "--out={0}/m"], "is not a work directory"),
+        (export, ["--workdir={0}/empty", "--out={0}/m"], "has no checkpoint yet"),
+        (export, ["--out={0}/m"], "--workdir is missing"),
+        (export, ["--workdir={1}", "--out={0}/m", "--average=foo"], "unknown average 'foo'"),
+        (export, ["--workdir={1}", "--out={0}/m", "--step=7"], "no checkpoint of step 7"),
+        (sample, ["--out={0}/m.png"], "give either --workdir"),
+        (sample, ["--workdir={1}"], "--out is missing"),
+        (sample, ["--workdir={1}", "--out={0}/m", "--count=0"], "--count=0"),
+        (sample, ["--workdir={1}", "--out={0}/m", "--truncation=-1"], "truncation -1"),
+        (sample, ["--workdir={1}", "--out={0}/m", "--label=1"], "unconditional"),
+        (sample, ["--model={0}/none", "--out={0}/m"], "holds no SavedModel"),
+        (sample, ["--model={0}/none", "--out={0}/m", "--step=3"], "--step belongs to --workdir"),
+    ],
+)
+def test_wrong_requests_to_sample_and_export(finished, tmp_path, capsys, command, words, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "run.json").write_text((finished / "run.json").read_text())
+    assert command.main(["tfgan-ema", *(w.format(tmp_path, finished) for w in words)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_help_is_light_and_complete():
+    out = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "tfgan_ema.cli.main", "--help"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in main.COMMANDS:
+        assert name in out.stdout
+    assert not any(f"| {module}\n" in out.stderr for module in ("tensorflow", "keras", "numpy"))
+    for name in main.COMMANDS:
+        assert main.main([name, "--help"]) == 0
+
+
+def test_unknown_commands_are_suggested(capsys):
+    assert main.main(["trian"]) == 2
+    assert "did you mean 'train'" in capsys.readouterr().err

@@ -1,0 +1,99 @@
+"""``tfgan-ema sample``: draws images from a trained run or an exported model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from tfgan_ema.cli import command
+from tfgan_ema.errors import UsageError
+
+USAGE = """
+usage: tfgan-ema sample (--workdir=DIR | --model=DIR) --count=64 --seed=0 --out=FILE_OR_DIR
+
+Draws samples of an averaged generator. The end of --out decides the form: .png is one grid, .npy is
+an array (uint8 [n, h, w, c]), anything else is a folder of numbered PNG files.
+"""
+
+FLAGS = command.new_flags()
+flags.DEFINE_string("workdir", None, "Work directory of `tfgan-ema train`.", flag_values=FLAGS)
+flags.DEFINE_string("model", None, "Folder of `tfgan-ema export`.", flag_values=FLAGS)
+flags.DEFINE_integer("count", 64, "How many samples.", flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "Equal seeds give equal samples.", flag_values=FLAGS)
+flags.DEFINE_string("out", None, "A .png, a .npy or a folder.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "average", "0", "Index or name of an average, or `raw` (--workdir).", flag_values=FLAGS
+)
+flags.DEFINE_float(
+    "truncation", None, "Threshold of a truncated normal latent (--workdir).", flag_values=FLAGS
+)
+flags.DEFINE_integer("label", None, "One class for all (conditional models).", flag_values=FLAGS)
+flags.DEFINE_integer("step", None, "Checkpoint of --workdir; the latest.", flag_values=FLAGS)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit code."""
+    return command.run(_sample, FLAGS, USAGE, argv)
+
+
+def _sample(values: flags.FlagValues, positional: list[str]) -> None:
+    if (values.workdir is None) == (values.model is None):
+        raise UsageError("give either --workdir=DIR (a run) or --model=DIR (an exported model).")
+    if not values.out:
+        raise UsageError("--out is missing: a .png (grid), a .npy (array) or a folder.")
+    if values.count < 1:
+        raise UsageError(f"--count={values.count}: expected at least 1.")
+    out = Path(values.out)
+    if out.suffix not in (".png", ".npy") and out.exists() and not out.is_dir():
+        raise UsageError(f"--out={out} is a file: expected a .png, a .npy or a folder.")
+    command.start_engine()
+    images = _from_model(values) if values.model else _from_run(values)
+    write(out, images)
+    print(f"{len(images)} samples: {out}")
+
+
+def _from_model(values: flags.FlagValues):
+    from tfgan_ema import export
+
+    for name in ("truncation", "step"):
+        if values[name].value is not None:
+            raise UsageError(f"--{name} belongs to --workdir: an exported model is fixed.")
+    return export.load_generator(values.model).sample(values.count, values.seed, values.label)
+
+
+def _from_run(values: flags.FlagValues):
+    from tfgan_ema.runs import find_average, load_run
+
+    gan = load_run(values.workdir, values.step)
+    return gan.sample(
+        values.count,
+        values.seed,
+        average=find_average(gan, values.average),
+        truncation=values.truncation,
+        labels=None if values.label is None else [values.label] * values.count,
+    )
+
+
+def write(out: Path, images) -> None:
+    """Writes samples as a grid, an array or a folder of images, by the end of ``out``."""
+    import numpy as np
+
+    from tfgan_ema.data import png
+
+    if out.suffix == ".npy":
+        out.parent.mkdir(parents=True, exist_ok=True)
+        np.save(out, images)
+    elif images.ndim == 2:
+        png.save_scatter(out if out.suffix == ".png" else out / "samples.png", images)
+    elif out.suffix == ".png":
+        png.save_grid(out, images)
+    else:
+        for i, image in enumerate(images):
+            png.save_png(out / f"{i:06d}.png", image)
+
+
+if __name__ == "__main__":
+    sys.exit(main(["tfgan-ema sample", *sys.argv[1:]]))
