@@ -56,7 +56,7 @@ class GAN(keras.Model):
         update: str = "alternating",
         accumulate: int = 1,
         num_classes: int | None = None,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         track_gradients: bool = False,
         name: str = "gan",
     ) -> None:
@@ -76,7 +76,10 @@ class GAN(keras.Model):
             update: ``"alternating"`` (discriminator first), ``"g_first"``, or ``"simultaneous"``.
             accumulate: micro-batches that one update's gradient is summed from.
             num_classes: for conditional networks; ``None`` for unconditional ones.
-            seed: of every random draw in training.
+            seed: of every random draw in training. Several seeds train as many GANs at once: the
+                networks are stacks (``zoo.build("mlp", seeds=...)``), the rows of a batch are
+                those of the first seed, then those of the second, and so on, and every seed's
+                GAN moves as it would alone.
             track_gradients: whether gradient norms are logged.
             name: the model's name.
 
@@ -90,13 +93,17 @@ class GAN(keras.Model):
         self.penalties = tuple(penalties)
         self.leak, self.augment, self.top_k = leak, tuple(augment), top_k
         self.n_dis, self.update, self.accumulate = n_dis, update, accumulate
-        self.num_classes, self.seed = num_classes, seed
+        self.num_classes = num_classes
+        self.seed = seed if isinstance(seed, int) else tuple(int(s) for s in seed)
         self.track_gradients = track_gradients
         self.shadows: list[averaging.Shadow] = []
         self.averaged: list[keras.Model] = []
         self._samplers: dict = {}
+        self._loop: tuple | None = None
         self._check()
         self._check_pairs()
+        if self.stack:
+            self._check_stack(averages)
         if leak is not None and leak.mode == "async_model":
             self._check_guide()
         self.step = self.add_weight(
@@ -176,12 +183,38 @@ class GAN(keras.Model):
                 "[n, h, w, c]; use InstanceNoise for points."
             )
 
+    def _check_stack(self, averages: Sequence[Any]) -> None:
+        """Refuses what would mix the seeds of a stack."""
+        shapes = [tuple(net.input_shape) for net in self._players]
+        if any(len(shape) != 3 or shape[0] != self.stack for shape in shapes):
+            raise UsageError(
+                f"{self.stack} seeds with networks on {shapes[0]} and {shapes[1]}: expected stacks "
+                f"on ({self.stack}, None, d), as from zoo.build('mlp', seeds=...)."
+            )
+        mixing_penalties = (penalties.L2, penalties.Orthogonal, penalties.PathLength)
+        around = [getattr(p, "points", "") == "around" for p in self.penalties]
+        refused = {
+            "augment": any(not isinstance(a, mixing.InstanceNoise) for a in self.augment),
+            "top_k": self.top_k is not None,
+            "a ramped or same_top_k leak": self.leak is not None
+            and (self.leak.ramp or self.leak.mode == "same_top_k"),
+            "such a penalty": any(around)
+            or any(isinstance(p, mixing_penalties) for p in self.penalties),
+            "an average by half_life": any(getattr(a, "half_life", None) for a in averages),
+        }
+        for what, found in refused.items():
+            if found:
+                raise UsageError(
+                    f"{self.stack} seeds with {what}: it looks at the whole batch or at all "
+                    "weights, across the seeds; train these seeds one by one."
+                )
+
     def _check_guide(self) -> None:
         """Runs a fixed guide on one latent: it must make what the generator makes."""
-        latent = ops.ones((1, self.latent.dim))
+        latent = ops.ones((self.stack or 1, self.latent.dim))
         labels = None if self.num_classes is None else ops.zeros((1,), "int32")
         try:
-            shape = tuple(_run(self.leak.model, latent, labels, training=False).shape[1:])
+            shape = tuple(self._run(self.leak.model, latent, labels, training=False).shape[1:])
         except Exception as error:
             raise UsageError(
                 f"the leak's fixed guide does not run on latents of length {self.latent.dim} "
@@ -193,6 +226,11 @@ class GAN(keras.Model):
                 f"the leak's fixed guide makes samples of shape {shape}, the generator "
                 f"{tuple(self.generator.output_shape[1:])}: give one of the same shape."
             )
+
+    @property
+    def stack(self) -> int:
+        """How many seeds train at once; 0 for one GAN of plain networks."""
+        return 0 if isinstance(self.seed, int) else len(self.seed)
 
     @property
     def _players(self) -> tuple[keras.Model, keras.Model]:
@@ -289,7 +327,7 @@ class GAN(keras.Model):
             real_logits,
             fake_logits,
             samples=(real_images, fake_images) if self.loss_pair.needs_samples else None,
-            batch_mean=engines.current().global_mean,
+            batch_mean=self._batch_mean,
         )
         scene = penalties.Scene(
             network=self.discriminator,
@@ -313,7 +351,7 @@ class GAN(keras.Model):
             "fake_logit": ops.mean(fake_logits),
             "d_accuracy": right / 2,
         }
-        return loss + sum(terms.values()), report | terms
+        return self._each(loss + sum(terms.values())), report | terms
 
     def generator_objective(
         self, real: Batch, fake: Batch, draws: Draws
@@ -332,7 +370,7 @@ class GAN(keras.Model):
             real_logits,
             fake_logits,
             samples=(real_images, fake_images) if self.loss_pair.needs_samples else None,
-            batch_mean=engines.current().global_mean,
+            batch_mean=self._batch_mean,
         )
         scene = penalties.Scene(
             network=self.generator,
@@ -347,19 +385,42 @@ class GAN(keras.Model):
             draws=draws,
         )
         terms = self._terms("generator", scene)
-        return factor * loss + sum(terms.values()), {"g_loss": loss} | terms
+        return self._each(factor * loss + sum(terms.values())), {"g_loss": loss} | terms
+
+    def _each(self, mean: Tensor) -> Tensor:
+        """The sum over seeds of what is a mean over them, so that each has its own gradient."""
+        return (self.stack or 1) * mean
+
+    def _batch_mean(self, logits: Tensor) -> Tensor:
+        """Mean over the global batch; in a stack, each row is given the mean of its own seed."""
+        if not self.stack:
+            return engines.current().global_mean(logits)
+        means = ops.mean(ops.reshape(logits, (self.stack, -1)), axis=1)
+        return ops.repeat(means, logits.shape[0] // self.stack)
 
     def logits(
         self, images: Tensor, labels: Tensor | None = None, training: bool = False
     ) -> Tensor:
         """The discriminator's logits, float32 [n]; differentiable."""
-        inputs = images if self.num_classes is None else [images, labels]
+        inputs = self._stacked(images) if self.num_classes is None else [images, labels]
         return ops.cast(
             ops.reshape(self.discriminator(inputs, training=training), (-1,)), "float32"
         )
 
+    def _stacked(self, rows: Tensor) -> Tensor:
+        """The rows as the networks take them: [S n, ...] -> [S, n, ...] for a stack of S seeds."""
+        return ops.reshape(rows, (self.stack, -1, *rows.shape[1:])) if self.stack else rows
+
+    def _run(
+        self, generator: Callable, latent: Tensor, labels: Tensor | None, *, training: bool
+    ) -> Tensor:
+        """What a generator makes, rows first."""
+        inputs = self._stacked(latent) if labels is None else [latent, labels]
+        images = generator(inputs, training=training)
+        return ops.reshape(images, (-1, *images.shape[2:])) if self.stack else images
+
     def _fakes(self, latent: Tensor, labels: Tensor | None) -> Batch:
-        images = _run(self.generator, latent, labels, training=True)
+        images = self._run(self.generator, latent, labels, training=True)
         return Batch(images, labels, latent)
 
     def _latents(self, real: Batch, draws: Draws) -> tuple[Tensor, Tensor | None]:
@@ -383,7 +444,7 @@ class GAN(keras.Model):
         def guide(rows: Tensor) -> tuple[Tensor, Tensor | None]:
             latent = ops.take(guide_latent, rows, axis=0)
             labels = None if guide_labels is None else ops.take(guide_labels, rows, axis=0)
-            return _run(model, latent, labels, training=False), labels
+            return self._run(model, latent, labels, training=False), labels
 
         images, labels = leak(
             real.images,
@@ -457,7 +518,7 @@ class GAN(keras.Model):
         shadow = averaging.Shadow(rule, self.generator)
         self.shadows.append(shadow)
         self.averaged.append(shadow.generator)
-        self.train_function = None
+        self.train_function = self._loop = None
 
     def state(self) -> dict[str, Any]:
         """Every variable that training changes, by role; what a checkpoint holds."""
@@ -527,6 +588,31 @@ class GAN(keras.Model):
         if self.train_function is None or force:
             self.train_function = engines.current().make_function(self, self.train_step)
 
+    def run(self, batch: Callable[[Tensor], Tensor], steps: int) -> dict[str, float]:
+        """Trains on batches that are made in the graph, many steps in one call.
+
+        For networks so small that handing over batches costs more than the steps. It is
+        `train_step` in a loop, and equals `fit` on the same batches.
+
+        Args:
+            batch: generator step (int32 scalar, from 0) -> the real rows of that step, a pure
+                function of it.
+            steps: how many generator steps.
+
+        Returns:
+            The means of the logs over these steps.
+
+        Raises:
+            UsageError: under a strategy with several replicas.
+        """
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            raise UsageError("run() under several replicas: it is for one device; use fit().")
+        if self._loop is None or self._loop[0] is not batch:
+            self._loop = (batch, engines.current().make_loop(self, batch))
+        self.reset_metrics()
+        self._loop[1](steps)
+        return {name: float(tracker.result()) for name, tracker in self._trackers.items()}
+
     def make_test_function(self, force: bool = False) -> None:
         """Compiles `test_step`; see the engine."""
         if self.test_function is None or force:
@@ -551,10 +637,10 @@ class GAN(keras.Model):
         draws = Draws(self.seed, self._test_step.value, "test/")
         real = Batch(images[0] if isinstance(images, tuple) else images, labels)
         latent, fake_labels = self._latents(real, draws)
-        fake = _run(self._source(0), latent, fake_labels, training=False)
+        fake = self._run(self._source(0), latent, fake_labels, training=False)
         real_logits = self.logits(real.images, real.labels)
         fake_logits = self.logits(fake, fake_labels)
-        pair, mean = self.loss_pair, engines.current().global_mean
+        pair, mean = self.loss_pair, self._batch_mean
         samples = (real.images, fake) if pair.needs_samples else None
         right = ops.mean(ops.cast(real_logits > 0, "float32")) + ops.mean(
             ops.cast(fake_logits < 0, "float32")
@@ -575,7 +661,7 @@ class GAN(keras.Model):
 
     def call(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images of the first average for given latents."""
-        return _run(self._source(0), latent, labels, training=False)
+        return self._run(self._source(0), latent, labels, training=False)
 
     # Serving
 
@@ -605,7 +691,7 @@ class GAN(keras.Model):
         def forward(i: int) -> None:
             draws = Draws(self.seed, i, "standing/")
             rows = Batch(np.empty(SAMPLE_CHUNK))
-            _run(model, *self._latents(rows, draws), training=True)
+            self._run(model, *self._latents(rows, draws), training=True)
 
         return averaging.standing_statistics(model, forward, batches=16 if standing else 0)
 
@@ -627,7 +713,7 @@ class GAN(keras.Model):
         latent = self.latent.draw(SAMPLE_CHUNK, draws, truncation)[:rows]
         if labels is None and self.num_classes is not None:
             labels = draws.integers((SAMPLE_CHUNK,), self.num_classes, "label")[:rows]
-        images = _run(self._source(average), latent, labels, training=False)
+        images = self._run(self._source(average), latent, labels, training=False)
         return to_uint8(images) if len(images.shape) == 4 else images
 
     def sample(
@@ -655,6 +741,7 @@ class GAN(keras.Model):
         Raises:
             UsageError: a value out of range.
         """
+        self._check_single("sample")
         if count < 0:
             raise UsageError(f"count {count}: expected 0 or more samples.")
         latents.check_truncation(truncation)
@@ -667,6 +754,13 @@ class GAN(keras.Model):
             )
         with self.evaluation_weights(average):
             return self._samplers[key](count, seed, labels)
+
+    def _check_single(self, what: str) -> None:
+        if self.stack:
+            raise UsageError(
+                f"{what} with a stack of {self.stack} seeds: it serves one GAN; use generate, or "
+                "copy one seed into plain networks with layers.slice_weights."
+            )
 
     def _checked_labels(self, labels: Any, count: int) -> np.ndarray | None:
         if labels is None:
@@ -684,14 +778,20 @@ class GAN(keras.Model):
         return labels
 
     def generate(self, latent: Any, labels: Any = None, *, average: int | None = 0) -> np.ndarray:
-        """Images in [-1, 1], float32, for latents [n, d] (and labels [n])."""
+        """Images in [-1, 1], float32, for latents [n, d] (and labels [n]).
+
+        A stack of S seeds takes [S n, d], the rows of one seed after those of another.
+        """
         labels = _tensor(self._checked_labels(labels, len(latent)), "int32")
         with self.evaluation_weights(average):
-            images = _run(self._source(average), _tensor(latent, "float32"), labels, training=False)
+            images = self._run(
+                self._source(average), _tensor(latent, "float32"), labels, training=False
+            )
         return ops.convert_to_numpy(images)
 
     def discriminate(self, images: Any, labels: Any = None) -> np.ndarray:
         """Logits, float32 [n], for images as uint8 or in [-1, 1]."""
+        self._check_single("discriminate")
         images = np.asarray(images)
         if images.dtype == np.uint8:
             images = images.astype("float32") / 127.5 - 1
@@ -710,11 +810,6 @@ class GAN(keras.Model):
 def to_uint8(images: Tensor) -> Tensor:
     """Images in [-1, 1] as uint8: round(127.5 (x + 1)), clipped."""
     return ops.cast(ops.clip(ops.round(127.5 * (images + 1.0)), 0.0, 255.0), "uint8")
-
-
-def _run(generator: Callable, latent: Tensor, labels: Tensor | None, *, training: bool) -> Tensor:
-    inputs = latent if labels is None else [latent, labels]
-    return generator(inputs, training=training)
 
 
 def _tensor(values: Any, dtype: str) -> Tensor | None:

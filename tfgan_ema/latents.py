@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras import ops
@@ -23,12 +23,13 @@ class Draws:
     several replicas draw together what one device draws alone.
 
     Attributes:
-        seed: the run's seed, a Python int or an int64 scalar tensor.
+        seed: the run's seed, a Python int or an int64 scalar tensor; or a tuple of S seeds for a
+            stack, whose rows are S equal parts, each what its seed alone would draw.
         step: the counter, an integer or an integer scalar tensor.
         scope: prefix of the stream names, e.g. ``"d0/"`` for the first discriminator update.
     """
 
-    seed: int | Tensor
+    seed: int | Tensor | tuple[int, ...]
     step: int | Tensor
     scope: str = ""
 
@@ -38,15 +39,26 @@ class Draws:
 
     def normal(self, shape: Sequence[int], stream: str) -> Tensor:
         """Standard normal, float32; ``shape[0]`` counts the rows of this replica."""
-        return engines.current().normal(shape, self.seed, self.scope + stream, self.step)
+        return self._rows(engines.current().normal, shape, stream)
 
     def uniform(self, shape: Sequence[int], stream: str) -> Tensor:
         """Uniform in [0, 1), float32."""
-        return engines.current().uniform(shape, self.seed, self.scope + stream, self.step)
+        return self._rows(engines.current().uniform, shape, stream)
 
     def integers(self, shape: Sequence[int], high: int, stream: str) -> Tensor:
         """Uniform integers in [0, high), int32."""
-        return engines.current().integers(shape, high, self.seed, self.scope + stream, self.step)
+
+        def draw(shape: Sequence[int], *key: Any) -> Tensor:
+            return engines.current().integers(shape, high, *key)
+
+        return self._rows(draw, shape, stream)
+
+    def _rows(self, draw: Callable[..., Tensor], shape: Sequence[int], stream: str) -> Tensor:
+        name = self.scope + stream
+        if not isinstance(self.seed, tuple):
+            return draw(shape, self.seed, name, self.step)
+        part = (shape[0] // len(self.seed), *shape[1:])
+        return ops.concatenate([draw(part, seed, name, self.step) for seed in self.seed])
 
 
 def check_truncation(truncation: float | None) -> None:
@@ -112,6 +124,40 @@ class Constant:
         """float32 [rows, dim]."""
         _refuse_truncation(self, truncation)
         return ops.ones((rows, self.dim))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Replay:
+    """A fixed table of latents, gone through again and again in its order.
+
+    Step t takes the t-th run of rows, so both players see the same latents, and real data that are
+    replayed too meet the same latents in every epoch (Otstot 2023, the 2-D ring). The last rows of
+    an epoch are dropped where they do not fill a batch; in a stack all seeds take the same rows.
+    """
+
+    table: Any
+    dim: int = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        """Reads the length of a latent from the table [n, dim]."""
+        object.__setattr__(self, "dim", int(self.table.shape[1]))
+
+    def draw(self, rows: int, draws: Draws, truncation: float | None = None) -> Tensor:
+        """float32 [rows, dim]."""
+        _refuse_truncation(self, truncation)
+        return replayed(self.table, rows, draws)
+
+
+def replayed(table: Any, rows: int, draws: Draws) -> Tensor:
+    """The rows of a table that step ``draws.step`` takes; the same for every seed of a stack."""
+    copies = len(draws.seed) if isinstance(draws.seed, tuple) else 1
+    size = rows // copies
+    if size > len(table):
+        raise UsageError(f"a batch of {size} rows from a table of {len(table)}: take fewer.")
+    place = ops.cast(draws.step, "int32") % (len(table) // size)
+    taken = ops.slice(ops.convert_to_tensor(table, "float32"), (place * size, 0),
+                      (size, table.shape[1]))  # fmt: skip
+    return ops.tile(taken, (copies, 1))
 
 
 def _refuse_truncation(prior: object, truncation: float | None) -> None:

@@ -318,6 +318,27 @@ def make_function(
     return lambda iterator: loops[not isinstance(iterator, tf.data.Iterator)](iterator)
 
 
+def make_loop(model: keras.Model, batch: Callable[[Tensor], Tensor]) -> Callable[[int], None]:
+    """``loop(steps)``: that many of the model's steps on ``batch(step)``, all inside the graph.
+
+    With ``jit_compile`` the whole loop is one XLA program.
+    """
+
+    @tf.function(
+        autograph=False,
+        jit_compile=model.jit_compile,
+        input_signature=[tf.TensorSpec([], tf.int32)],
+    )
+    def loop(steps: Tensor) -> None:
+        def body(done: Tensor) -> Tensor:
+            model.train_step(batch(model.step.value))
+            return done + 1
+
+        tf.while_loop(lambda done: done < steps, body, (tf.constant(0),))
+
+    return lambda steps: loop(tf.constant(steps, tf.int32))
+
+
 def find_devices() -> list[Any]:
     """The machine's devices; asking makes TensorFlow look for them."""
     return tf.config.list_physical_devices()

@@ -1,0 +1,137 @@
+"""Trains stacks of small GANs on points of the plane and measures them on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+import zoo
+from tfgan_ema import averaging, layers, losses, mixing, optimizers, penalties
+from tfgan_ema.gan import GAN
+from tfgan_ema.latents import Draws
+
+Tensor = Any
+Sampler = Callable[[int, Draws], Tensor]
+
+RAW = "none"  # the column of the generator that is not averaged
+
+
+class Method(NamedTuple):
+    """A way of training, as plain values: what a cell's options hold.
+
+    Attributes:
+        loss: arguments of `losses.get`.
+        optimizer: of both players, as for `optimizers.get`.
+        penalty: ``[name, options]`` of `penalties.get`, one each.
+        update: of the GAN.
+    """
+
+    loss: dict[str, Any]
+    optimizer: dict[str, Any]
+    penalty: Sequence[tuple[str, dict[str, Any]]] = ()
+    update: str = "alternating"
+
+
+def mixture(centers: np.ndarray, sigma: float) -> Sampler:
+    """Fresh samples of the equal mixture of N(center, sigma^2 I): rows, draws -> [rows, 2]."""
+    table = np.asarray(centers, np.float32)
+
+    def sample(rows: int, draws: Draws) -> Tensor:
+        chosen = draws.integers((rows,), len(table), "mode")
+        return ops.take(table, chosen, axis=0) + sigma * draws.normal((rows, 2), "noise")
+
+    return sample
+
+
+def stack(
+    method: Method,
+    seeds: Sequence[int],
+    *,
+    networks: dict[str, Any],
+    latent: Any,
+    averages: dict[str, dict[str, Any]],
+    leak: dict[str, Any] | None,
+) -> GAN:
+    """A compiled stack of GANs, one a seed.
+
+    Args:
+        method: how they are trained.
+        seeds: of the networks' first weights and of every draw.
+        networks: options of the zoo's ``mlp``.
+        latent: a prior.
+        averages: name -> options of `averaging.get`.
+        leak: options of `mixing.LeakyEMA`, or ``None``.
+    """
+    generator, discriminator = zoo.build(
+        "mlp", seeds=seeds, latent_dim=latent.dim, **_tuples(networks)
+    )
+    gan = GAN(
+        generator,
+        discriminator,
+        latent=latent,
+        loss=losses.get(**method.loss),
+        penalties=[penalties.get(name, **options) for name, options in method.penalty],
+        averages=[averaging.get(name=key, **rule) for key, rule in averages.items()],
+        leak=mixing.LeakyEMA(**leak) if leak else None,
+        update=method.update,
+        seed=tuple(seeds),
+    )
+    gan.compile(*(optimizers.get(method.optimizer) for _ in range(2)), jit_compile=True)
+    return gan
+
+
+def _tuples(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
+
+
+def train(
+    gan: GAN, real: Sampler, batch_size: int, steps: int, every: int
+) -> Iterator[tuple[int, dict[str, float]]]:
+    """Trains and stops every ``every`` steps, last at ``steps``: yields the step and the logs."""
+    rows = gan.stack * batch_size
+
+    def batch(step: Tensor) -> Tensor:
+        return real(rows, Draws(gan.seed, step, "data/"))
+
+    while gan.steps_done < steps:
+        logs = gan.run(batch, min(every, steps - gan.steps_done))
+        yield gan.steps_done, logs
+
+
+def columns(gan: GAN) -> dict[str, int | None]:
+    """The generators of a run: column -> index of the average, ``None`` for the raw one."""
+    return {RAW: None} | {shadow.rule.name: i for i, shadow in enumerate(gan.shadows)}
+
+
+def samples(gan: GAN, latent: np.ndarray) -> dict[str, np.ndarray]:
+    """Column -> points [S, n, 2] that each generator makes of the same latents [n, d]."""
+    everyone = np.tile(latent, (gan.stack, 1))
+    return {
+        column: gan.generate(everyone, average=index).reshape(gan.stack, len(latent), -1)
+        for column, index in columns(gan).items()
+    }
+
+
+def draw(real: Sampler, count: int, seed: int) -> np.ndarray:
+    """``count`` real points for measuring; a stream apart from training's."""
+    return ops.convert_to_numpy(real(count, Draws(seed, 0, "reference/")))
+
+
+def support(gan: GAN, extent: float, side: int = 60) -> np.ndarray:
+    """Logits [side, side] of the first seed's discriminator over [-extent, extent]^2."""
+    axis = np.linspace(-extent, extent, side, dtype=np.float32)
+    points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    logits = gan.logits(ops.convert_to_tensor(np.tile(points, (gan.stack, 1))))
+    return ops.convert_to_numpy(logits)[: side**2].reshape(side, side)
+
+
+def single(gan: GAN, index: int, networks: dict[str, Any]) -> list[keras.Model]:
+    """Plain networks with the weights of one seed of a stack: generator and discriminator."""
+    plain = zoo.build("mlp", latent_dim=gan.latent.dim, **_tuples(networks))
+    for network, stacked in zip(plain, (gan.generator, gan.discriminator), strict=True):
+        network.set_weights(layers.slice_weights(stacked, index))
+    return list(plain)
