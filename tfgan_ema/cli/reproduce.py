@@ -12,16 +12,35 @@ from absl import flags
 from tfgan_ema.cli.command import new_flags, run
 from tfgan_ema.errors import UsageError, unknown
 
-# name -> module:function; the function takes the output folder and returns what to look at
-EXPERIMENTS = {"dynamics": "tfgan_ema.dynamics.report:reproduce"}
+# name -> (module:function, what it is); the function takes the output folder and, but for the
+# dynamics, which have one, the budget; it returns the page to look at
+EXPERIMENTS = {
+    "dynamics": ("tfgan_ema.dynamics.report:reproduce", "Dirac-GANs and bilinear games"),
+    "grid": ("tfgan_ema.reproduce.grid:reproduce", "a grid of Gaussians, averaging paper table 1"),
+    "ring": ("tfgan_ema.reproduce.ring:reproduce", "a ring of Gaussians, averages and LeakyEMA"),
+    "alpha_ring": ("tfgan_ema.reproduce.ring:reproduce_alpha", "the ring under alpha-losses"),
+    "toy2d": ("tfgan_ema.reproduce.toy2d:reproduce", "Gaussian, line, circle, four lines"),
+}
 
 FLAGS = new_flags()
 flags.DEFINE_string("out", None, "The folder to write into.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "budget",
+    "desk",
+    "How much: smoke (a minute, to see it run), desk (an hour or two on two cores) or paper (the "
+    "authors' own). The dynamics have one budget, half a minute.",
+    flag_values=FLAGS,
+)
 
-USAGE = f"""usage: tfgan-ema reproduce EXPERIMENT --out=DIR
+_WIDTH = max(map(len, EXPERIMENTS))
+_LIST = "\n".join(f"  {name:{_WIDTH}}  {what}" for name, (_, what) in EXPERIMENTS.items())
+USAGE = f"""usage: tfgan-ema reproduce EXPERIMENT --out=DIR [--budget=smoke|desk|paper]
 
-Redoes an experiment of the papers and writes one HTML page with its figures and tables.
-Experiments: {", ".join(EXPERIMENTS)}."""
+Redoes an experiment of the papers and writes one HTML page with its figures and tables; a run that
+was interrupted goes on at the first cell that is not finished.
+
+Experiments:
+{_LIST}"""
 
 
 def output_folder(out: str | None) -> Path:
@@ -40,8 +59,9 @@ def reproduce(values: flags.FlagValues, words: list[str]) -> None:
     if words[0] not in EXPERIMENTS:
         raise unknown("experiment", words[0], EXPERIMENTS)
     out = output_folder(values.out)
-    module, function = EXPERIMENTS[words[0]].split(":")
-    print(getattr(importlib.import_module(module), function)(out))
+    module, function = EXPERIMENTS[words[0]][0].split(":")
+    budget = () if words[0] == "dynamics" else (values.budget,)
+    print(getattr(importlib.import_module(module), function)(out, *budget))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

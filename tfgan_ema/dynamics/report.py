@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from tfgan_ema import pages
 from tfgan_ema.dynamics import plots
 from tfgan_ema.dynamics.claims import (
     BLOG_RUNS,
@@ -120,13 +119,6 @@ def _figures(
     }  # fmt: skip
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    def line(tag, cells):
-        return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
-
-    return "<table>" + line("th", head) + "\n".join(line("td", row) for row in rows) + "</table>"
-
-
 def _rounding_spread() -> float:
     """How far the end radii of the notebook's delicate rows spread over nearly equal starts."""
     noise = 1e-12 * np.random.default_rng(0).normal(size=(2, 1, 200))
@@ -143,15 +135,6 @@ def _number(value: float) -> str:
     return f"{value:.3g}" if value > 1e-15 else "< 1e-15"
 
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; font-size: .88rem; margin: 1rem 0 }
-th, td { text-align: left; vertical-align: top; padding: .3rem .7rem }
-tr { border-bottom: 1px solid #ddd }
-figure { margin: 2rem 0 } img { max-width: 100% } figcaption { color: #444; font-size: .9rem }
-"""
-
-
 def reproduce(out: Path) -> Path:
     """Runs every experiment, writes the figures and ``index.html`` into ``out``; returns the page.
 
@@ -163,7 +146,7 @@ def reproduce(out: Path) -> Path:
     rho = {r: spectral_radius(update_matrix(LEAK_GAME, LEAK_STEP, rule=r)) for r in leaks}
     tables = [
         "<h2>The papers' claims</h2>",
-        _table(
+        pages.table(
             ("source", "claim in the paper", "what we find", "agrees"),
             ((c.source, c.claim, c.finding, "yes" if c.agrees else "no") for c in rows),
         ),
@@ -171,14 +154,14 @@ def reproduce(out: Path) -> Path:
         "<p>h = 0.2, 500 steps, generator first. The fields of WGAN and WGAN-GP jump, and "
         "consensus with n_D = 5 is unstable; still the digits hold: 200 starts moved by 10⁻¹² end "
         f"within {_rounding_spread():.0e} of each other in radius.</p>",
-        _table(
+        pages.table(
             ("method", *NOTEBOOK_RULES),
             ((name, *(_number(r.radius[-1]) for r in runs)) for name, runs in notebook.items()),
         ),
         "<h2>End radii, LeakyEMA</h2>"
         "<p>NSGAN, h = 0.1, 20 000 steps, discriminator first; ρ is the spectral radius of one "
         "step at the equilibrium.</p>",
-        _table(
+        pages.table(
             ("leak", *(f"{rule}{what}" for rule in leaks for what in ("", ", ρ"))),
             (
                 (name, *(cell for rule, run in leaks.items()
@@ -191,22 +174,17 @@ def reproduce(out: Path) -> Path:
     for name, (_, figure) in figures.items():
         plots.save(figure, out, name)
     pictures = [
-        f'<figure><img src="{name}.svg" alt="{html.escape(caption)}">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        pages.figure(pages.image(f"{name}.svg", caption), caption)
         for name, (caption, _) in figures.items()
     ]
-    page = out / "index.html"
-    page.write_text(
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        f"<title>Dynamics of small GANs</title><style>{_STYLE}</style>\n"
-        "<h1>Dynamics of small GANs</h1>\n"
+    introduction = (
         "<p>The Dirac-GAN in one and two dimensions and the bilinear game: D(x) = ψ·x (large on "
         "real data), real data at 0, generated data at θ. Every number and figure was computed by "
-        "<code>tfgan-ema reproduce dynamics</code>.</p>\n"
-        + "\n".join([*tables, "<h2>Figures</h2>", *pictures])
-        + "</html>\n",
-        encoding="utf-8",
+        "<code>tfgan-ema reproduce dynamics</code>.</p>"
     )
+    page = out / "index.html"
+    body = [introduction, *tables, "<h2>Figures</h2>", *pictures]
+    page.write_text(pages.page("Dynamics of small GANs", body), encoding="utf-8")
     return page
 
 

@@ -33,7 +33,7 @@ class Cell:
         function: ``"module:function"``, called with the options and a ``progress(share)`` to call
             now and then with the share done in [0, 1]; returns what JSON can hold.
         options: its keyword arguments, as JSON holds them.
-        cost: how long it takes, in any unit; the longest start first.
+        cost: about how many seconds it takes; the longest start first.
     """
 
     name: str
@@ -75,6 +75,11 @@ def _read(folder: Path, cell: Cell) -> Any:
             "--out of its own."
         )
     return stored["result"]
+
+
+def seconds(out: Path, cell: Cell) -> float:
+    """How long a finished cell took, in seconds of one core."""
+    return json.loads((out / "cells" / f"{cell.name}.json").read_text())["seconds"]
 
 
 def _run_all(cells: Sequence[Cell], folder: Path, workers: int) -> None:

@@ -1,0 +1,94 @@
+"""What every experiment does around its cells: the estimate, the CSV table, the page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import platform
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tfgan_ema import pages
+from tfgan_ema.errors import unknown
+from tfgan_ema.reproduce import cells as cells_module
+from tfgan_ema.reproduce.cells import Cell
+
+BUDGETS = ("smoke", "desk", "paper")
+
+
+def run(
+    name: str,
+    title: str,
+    budget: str,
+    out: Path,
+    cells: Callable[[str], list[Cell]],
+    rows: Callable[[dict[str, Any]], list[dict[str, Any]]],
+    body: Callable[[list[dict[str, Any]], dict[str, Any]], list[str]],
+) -> Path:
+    """Runs the cells that are missing, writes ``results.csv`` and ``index.html``.
+
+    Args:
+        name: of the experiment on the command line.
+        title: of the page.
+        budget: one of `BUDGETS`.
+        out: the folder.
+        cells: budget -> cells, their cost in seconds of one core.
+        rows: results by cell -> rows of the table, one a seed and cell.
+        body: rows and results -> the page's markup.
+
+    Returns:
+        The page.
+
+    Raises:
+        UsageError: an unknown budget, or a folder of another budget.
+    """
+    if budget not in BUDGETS:
+        raise unknown("budget", budget, BUDGETS)
+    wanted = cells(budget)
+    workers = min(os.cpu_count() or 1, len(wanted))
+    minutes = sum(cell.cost for cell in wanted) / workers / 60
+    print(
+        f"{name}, budget {budget}: {len(wanted)} cells in {workers} processes, about "
+        f"{_duration(minutes)} if nothing is there yet (the rate of a core with AVX-512); an "
+        "interrupted run goes on where it stopped.",
+        flush=True,
+    )
+    results = cells_module.run(wanted, out, workers=workers)
+    table = rows(results)
+    _write(out / "results.csv", _csv(table))
+    command = f"tfgan-ema reproduce {name} --budget={budget} --out={out}"
+    seconds = sum(cells_module.seconds(out, cell) for cell in wanted)
+    made = (
+        f"<p>Made by <code>{command}</code> in {_duration(seconds / 60)} of one core; "
+        f"{_versions()}. Every seed is a row of <a href='results.csv'>results.csv</a>.</p>"
+    )
+    page = out / "index.html"
+    _write(page, pages.page(title, [made, *body(table, results)]))
+    return page
+
+
+def _duration(minutes: float) -> str:
+    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+
+
+def _versions() -> str:
+    packages = ("tfgan_ema", "tensorflow", "keras", "numpy", "scipy", "POT")
+    found = [f"{name} {metadata.version(name)}" for name in packages]
+    return ", ".join([f"Python {platform.python_version()}", *found])
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
