@@ -155,8 +155,9 @@ def replayed(table: Any, rows: int, draws: Draws) -> Tensor:
     if size > len(table):
         raise UsageError(f"a batch of {size} rows from a table of {len(table)}: take fewer.")
     place = ops.cast(draws.step, "int32") % (len(table) // size)
-    taken = ops.slice(ops.convert_to_tensor(table, "float32"), (place * size, 0),
-                      (size, table.shape[1]))  # fmt: skip
+    # Not a slice: XLA takes its start for a constant and compiles anew for every first step.
+    places = place * size + ops.arange(size, dtype="int32")
+    taken = ops.take(ops.convert_to_tensor(table, "float32"), places, axis=0)
     return ops.tile(taken, (copies, 1))
 
 

@@ -30,8 +30,10 @@ class Cell:
 
     Attributes:
         name: of its file.
-        function: ``"module:function"``, called with the options and a ``progress(share)`` to call
-            now and then with the share done in [0, 1]; returns what JSON can hold.
+        function: ``"module:function"``, called with the options, the ``folder`` of the cells and a
+            ``progress(share)`` to call now and then with the share done in [0, 1]; returns what
+            JSON can hold. An ``.npz`` that a cell leaves in the folder may save another one work,
+            but must not change what it returns; they go when all cells are done.
         options: its keyword arguments, as JSON holds them.
         cost: about how many seconds it takes; the longest start first.
     """
@@ -60,6 +62,8 @@ def run(cells: Sequence[Cell], out: Path, *, workers: int | None = None) -> dict
         folder.mkdir(parents=True, exist_ok=True)
         missing.sort(key=lambda cell: -cell.cost)
         _run_all(missing, folder, min(workers or os.cpu_count() or 1, len(missing)))
+    for left in folder.glob("*.npz"):
+        left.unlink()
     return {cell.name: results[cell.name] or _read(folder, cell) for cell in cells}
 
 
@@ -67,7 +71,10 @@ def _read(folder: Path, cell: Cell) -> Any:
     path = folder / f"{cell.name}.json"
     if not path.exists():
         return None
-    stored = json.loads(path.read_text())
+    try:
+        stored = json.loads(path.read_text())
+    except ValueError as error:
+        raise UsageError(f"{path} is damaged ({error}): delete it, the cell runs again.") from error
     wanted = json.loads(json.dumps([cell.function, cell.options]))
     if [stored["function"], stored["options"]] != wanted:
         raise UsageError(
@@ -144,7 +151,8 @@ def _run_one(cell: Cell, folder: Path) -> None:
     def progress(share: float) -> None:
         _REPORTS.put((cell.name, share))
 
-    result = getattr(importlib.import_module(module), function)(**cell.options, progress=progress)
+    measure = getattr(importlib.import_module(module), function)
+    result = measure(**cell.options, folder=folder, progress=progress)
     stored = {
         "function": cell.function,
         "options": cell.options,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -10,7 +11,7 @@ import numpy as np
 from keras import ops
 
 import zoo
-from tfgan_ema import averaging, layers, losses, mixing, optimizers, penalties
+from tfgan_ema import averaging, checkpoint, layers, losses, mixing, optimizers, penalties
 from tfgan_ema.gan import GAN
 from tfgan_ema.latents import Draws
 
@@ -89,17 +90,36 @@ def _tuples(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def train(
-    gan: GAN, real: Sampler, batch_size: int, steps: int, every: int
+    gan: GAN, real: Sampler, batch_size: int, steps: int, every: int, middle: Path | None = None
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    """Trains and stops every ``every`` steps, last at ``steps``: yields the step and the logs."""
-    rows = gan.stack * batch_size
+    """Trains and stops every ``every`` steps, last at ``steps``: yields the step and the logs.
+
+    A leak that starts halfway changes nothing before. Given a file ``middle``, the GAN without a
+    leak leaves its state there halfway; the one with a leak goes on from it where it finds it, and
+    yields nothing of the first half.
+    """
+    rows, half = gan.stack * batch_size, steps // 2
 
     def batch(step: Tensor) -> Tensor:
         return real(rows, Draws(gan.seed, step, "data/"))
 
+    if middle and gan.leak:
+        if middle.exists():
+            _go_on_from(gan, middle)
+        else:
+            gan.run(batch, half)
     while gan.steps_done < steps:
         logs = gan.run(batch, min(every, steps - gan.steps_done))
+        if middle and gan.steps_done == half:
+            checkpoint.write(middle, checkpoint.to_arrays(gan.state()))
         yield gan.steps_done, logs
+
+
+def _go_on_from(gan: GAN, path: Path) -> None:
+    """Puts the state of a GAN without a leak into one that differs in nothing else."""
+    arrays, _ = checkpoint.read(path)
+    state = gan.state()
+    checkpoint.assign({key: state[key] for key in arrays}, arrays, path)
 
 
 def columns(gan: GAN) -> dict[str, int | None]:
