@@ -35,24 +35,30 @@ SECONDS = 8.6e-3  # of one core, for a step of one seed
 PAPER = {0.3: (87, 2), 0.5: (80, 5), 0.7: (74, 7), 1.0: (47, 30)}
 PAPER_EPOCHS, PAPER_SEEDS = 400, 200
 
+_REAL = {"size": 50_000, "test": 25_000}
+_SMOKE = {"size": 1280, "test": 500, "epochs": 4, "every": 1, "seeds": 4, "stack": 2}
+_PAPER = {**_REAL, "epochs": PAPER_EPOCHS, "every": 20, "seeds": PAPER_SEEDS, "stack": 10}
 # training points; test latents; epochs; a measurement every so many; seeds a game, in stacks of
+ALPHA_BUDGETS = {
+    "smoke": _SMOKE,
+    "desk": {**_REAL, "epochs": 18, "every": 1, "seeds": 40, "stack": 10},
+    "paper": _PAPER,
+}
 BUDGETS = {
-    "smoke": {"size": 1280, "test": 500, "epochs": 4, "every": 1, "seeds": 4, "stack": 2},
-    "desk": {"size": 50_000, "test": 25_000, "epochs": 12, "every": 1, "seeds": 40, "stack": 10},
-    "paper": {
-        "size": 50_000, "test": 25_000, "epochs": 400, "every": 20, "seeds": 200, "stack": 10,
-    },
-}  # fmt: skip
+    "smoke": _SMOKE,
+    "desk": {**_REAL, "epochs": 16, "every": 2, "seeds": 10, "stack": 5},
+    "paper": _PAPER,
+}
 
 
 def _alpha(alpha: float, saturating: bool) -> dict[str, Any]:
     return {"loss": "alpha", "alpha_d": alpha, "alpha_g": 1.0, "saturating": saturating}
 
 
-def _cells(games: dict[str, dict[str, Any]], budget: str, share: float = 1.0) -> list[Cell]:
+def _cells(games: dict[str, dict[str, Any]], budget: dict[str, int]) -> list[Cell]:
     """The cells of every game, its seeds cut into stacks; games of one `fork` share a half."""
-    sizes = dict(BUDGETS[budget])
-    seeds, stack = int(sizes.pop("seeds") * share), sizes.pop("stack")
+    sizes = dict(budget)
+    seeds, stack = sizes.pop("seeds"), sizes.pop("stack")
     steps = sizes["size"] // BATCH_SIZE * sizes["epochs"]
     return [
         Cell(
@@ -144,7 +150,7 @@ def reproduce_alpha(out: Path, budget: str) -> Path:
     games = {alpha_game(a): {"loss": _alpha(a, True), "leaky": False, "fork": None} for a in ALPHAS}
     return experiment.run(
         "alpha_ring", "The ring under alpha-losses", budget, out,
-        lambda budget: _cells(games, budget), _rows, _alpha_body,
+        lambda budget: _cells(games, ALPHA_BUDGETS[budget]), _rows, _alpha_body,
     )  # fmt: skip
 
 
@@ -247,7 +253,7 @@ def reproduce(out: Path, budget: str) -> Path:
     """The ring with averages and LeakyEMA, which no paper has; see `experiment.run`."""
     return experiment.run(
         "ring", "The ring: averages and LeakyEMA", budget, out,
-        lambda budget: _cells(GAMES, budget, share=0.5), _rows, _averages_body,
+        lambda budget: _cells(GAMES, BUDGETS[budget]), _rows, _averages_body,
     )  # fmt: skip
 
 
