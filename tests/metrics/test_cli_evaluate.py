@@ -117,6 +117,8 @@ def test_curves_are_drawn(tmp_path):
         (["--samples={folder}", "--plot=x.png"], "give --truncation"),
         (["--samples={folder}", "--reference=digits", "--device=abacus"], "device 'abacus'"),
         (["--samples={folder}", "--referense=digits"], "referense"),
+        (["--samples={folder}", "--save_reference={empty}"], "--save_reference="),
+        (["--samples=digits", "--truncation=1", "--plot=/dev/null/x.png"], "--plot=/dev"),
         (["{folder}"], "everything is given by flags"),
         (["--samples={empty}", "--reference=digits"], "no images"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -80,6 +81,8 @@ def _evaluate(values: flags.FlagValues, positional: list[str]) -> None:
     thresholds = _thresholds(values)
     if values.plot and not thresholds:
         raise UsageError("--plot draws truncation curves: give --truncation=.3,.5,1 too.")
+    for name in ("out", "plot", "save_reference"):
+        _check_output(name, getattr(values, name))
     sampler, count = _sampler(values)
 
     from tfgan_ema.metrics import Evaluator
@@ -222,12 +225,19 @@ def _report(values: flags.FlagValues, count: int, rows: list[dict[str, float]]) 
     }
 
 
+def _check_output(flag: str, name: str | None) -> None:
+    """Refuses a file that cannot be written before anything is computed."""
+    if not name:
+        return
+    path = Path(name)
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
+        raise UsageError(f"--{flag}={path}: cannot be written; name a file in a folder of yours.")
+
+
 def _write(path: Path, report: dict) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=1) + "\n")
-    except OSError as error:
-        raise UsageError(f"--out={path}: cannot be written ({error.strerror}).") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def _print_table(rows: list[dict[str, float]]) -> None:
