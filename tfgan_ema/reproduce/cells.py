@@ -56,7 +56,7 @@ def run(cells: Sequence[Cell], out: Path, *, workers: int | None = None) -> dict
         UsageError: the folder holds a cell of that name with other options.
     """
     folder = out / "cells"
-    results = {cell.name: _read(folder, cell) for cell in cells}
+    results = {cell.name: _read(out, cell) for cell in cells}
     missing = [cell for cell in cells if results[cell.name] is None]
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,21 +64,26 @@ def run(cells: Sequence[Cell], out: Path, *, workers: int | None = None) -> dict
         _run_all(missing, folder, min(workers or os.cpu_count() or 1, len(missing)))
     for left in folder.glob("*.npz"):
         left.unlink()
-    return {cell.name: results[cell.name] or _read(folder, cell) for cell in cells}
+    return {cell.name: results[cell.name] or _read(out, cell) for cell in cells}
 
 
-def _read(folder: Path, cell: Cell) -> Any:
-    path = folder / f"{cell.name}.json"
-    if not path.exists():
+def path(out: Path, cell: Cell) -> Path:
+    """Where a finished cell lies."""
+    return out / "cells" / f"{cell.name}.json"
+
+
+def _read(out: Path, cell: Cell) -> Any:
+    file = path(out, cell)
+    if not file.exists():
         return None
     try:
-        stored = json.loads(path.read_text())
+        stored = json.loads(file.read_text())
     except ValueError as error:
-        raise UsageError(f"{path} is damaged ({error}): delete it, the cell runs again.") from error
+        raise UsageError(f"{file} is damaged ({error}): delete it, the cell runs again.") from error
     wanted = json.loads(json.dumps([cell.function, cell.options]))
     if [stored["function"], stored["options"]] != wanted:
         raise UsageError(
-            f"{path} is of another budget or version: expected the cells of this run; give an "
+            f"{file} is of another budget or version: expected the cells of this run; give an "
             "--out of its own."
         )
     return stored["result"]
@@ -86,7 +91,7 @@ def _read(folder: Path, cell: Cell) -> Any:
 
 def seconds(out: Path, cell: Cell) -> float:
     """How long a finished cell took, in seconds of one core."""
-    return json.loads((out / "cells" / f"{cell.name}.json").read_text())["seconds"]
+    return json.loads(path(out, cell).read_text())["seconds"]
 
 
 def _run_all(cells: Sequence[Cell], folder: Path, workers: int) -> None:
@@ -146,7 +151,7 @@ def _one_thread(reports: Any) -> None:
 
 def _run_one(cell: Cell, folder: Path) -> None:
     module, function = cell.function.split(":")
-    start = time.monotonic()
+    start = time.process_time()
 
     def progress(share: float) -> None:
         _REPORTS.put((cell.name, share))
@@ -156,7 +161,7 @@ def _run_one(cell: Cell, folder: Path) -> None:
     stored = {
         "function": cell.function,
         "options": cell.options,
-        "seconds": round(time.monotonic() - start, 1),
+        "seconds": round(time.process_time() - start, 1),
         "result": result,
     }
     temporary = folder / f".{cell.name}.{os.getpid()}"

@@ -48,12 +48,13 @@ def run(
     if budget not in BUDGETS:
         raise unknown("budget", budget, BUDGETS)
     wanted = cells(budget)
-    workers = min(os.cpu_count() or 1, len(wanted))
-    minutes = sum(cell.cost for cell in wanted) / workers / 60
+    workers = os.cpu_count() or 1
+    left = [cell for cell in wanted if not cells_module.path(out, cell).exists()]
+    minutes = sum(cell.cost for cell in left) / min(workers, len(left) or 1) / 60
     print(
-        f"{name}, budget {budget}: {len(wanted)} cells in {workers} processes, about "
-        f"{_duration(minutes)} if nothing is there yet (the rate of a core with AVX-512); an "
-        "interrupted run goes on where it stopped.",
+        f"{name}, budget {budget}: {len(left)} of {len(wanted)} cells to run, {workers} at a time, "
+        f"about {_duration(minutes)} (at the rate of cores with AVX-512). An interrupted run goes "
+        "on at the first cell that is missing.",
         flush=True,
     )
     results = cells_module.run(wanted, out, workers=workers)
