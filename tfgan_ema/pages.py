@@ -15,7 +15,7 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; font-size: .88rem; margin: 1rem 0 }
-th, td { text-align: left; vertical-align: top; padding: .3rem .7rem }
+th, td { text-align: left; vertical-align: top; padding: .3rem .7rem; white-space: pre-line }
 tr { border-bottom: 1px solid #8886 }
 figure { margin: 2rem 0 } figure img, figure svg { max-width: 100%; height: auto; background: #fff }
 figcaption { opacity: .75; font-size: .9rem }
@@ -23,7 +23,7 @@ figcaption { opacity: .75; font-size: .9rem }
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table; cells are text."""
+    """A table; cells are text, and may have several lines."""
 
     def line(tag: str, cells: Iterable[str]) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"

@@ -254,7 +254,7 @@ def _results(table: list[dict[str, Any]], key: str) -> str:
             if key == "squared" and not leak and (method, column) in PAPER:
                 mean, std = PAPER[method, column]
                 verdict = verdicts.against(values, mean, std, PAPER_SEEDS)
-                text += f"; paper {mean:.4f} ± {std:.4f}: {verdict}"
+                text += f"\npaper {mean:.4f} ± {std:.4f}\n{verdict}"
             cells.append(text)
         lines.append([title, *cells])
     return pages.table(["", *COLUMNS], lines)

@@ -220,7 +220,7 @@ def _alpha_figure(final: dict[float, tuple[int, int, int]]) -> Figure:
         )
         axis.plot(list(final), [PAPER[a][index] for a in final], "x", color=color)
     axis.set(xlabel="alpha_D", ylabel="% of seeds", ylim=(-3, 103))
-    axis.legend()
+    axis.legend(loc="center right")
     return figure
 
 
