@@ -20,6 +20,8 @@ from tfgan_ema.data import png
 from tfgan_ema.errors import UsageError
 from tfgan_ema.records import Events, Table
 
+GAP = 8  # white pixels between the halves of a sample grid
+
 
 class Periodic(keras.callbacks.Callback):
     """Calls ``act(step)`` whenever training passes a multiple of ``every`` generator steps."""
@@ -163,7 +165,7 @@ class SampleGrid(Periodic):
             png.save_scatter(path, sets[-1], reference=self.reference)
             return
         grids = [png.grid(images) for images in sets]
-        gap = np.full((grids[0].shape[0], 8, grids[0].shape[2]), 255, "uint8")
+        gap = np.full((grids[0].shape[0], GAP, grids[0].shape[2]), 255, "uint8")
         image = np.concatenate([grids[0], *(x for g in grids[1:] for x in (gap, g))], axis=1)
         png.save_png(path, image)
         if self.events is not None:

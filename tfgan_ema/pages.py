@@ -51,11 +51,11 @@ def inline(drawing: Figure, dpi: int = 110) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def page(title: str, body: Iterable[str]) -> str:
-    """A whole page; ``body`` is markup."""
+def page(title: str, body: Iterable[str], style: str = "") -> str:
+    """A whole page; ``body`` is markup, ``style`` is CSS of its own."""
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style>\n"
+        f"<title>{html.escape(title)}</title><style>{STYLE}{style}</style>\n"
         f"<h1>{html.escape(title)}</h1>\n" + "\n".join(body) + "</html>\n"
     )

@@ -13,6 +13,14 @@ from typing import Any
 import numpy as np
 
 
+def read_table(path: str | os.PathLike) -> list[dict[str, str]]:
+    """The complete rows of a CSV file that a `Table` wrote; none where there is no file."""
+    if not Path(path).exists():
+        return []
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if None not in row.values()]
+
+
 class Table:
     """A CSV file of rows with a ``step``, appended to as a run goes on.
 
@@ -33,8 +41,7 @@ class Table:
 
     def rows(self) -> list[dict[str, str]]:
         """All complete rows of the file."""
-        with self.path.open(newline="", encoding="utf-8") as file:
-            return [row for row in csv.DictReader(file) if None not in row.values()]
+        return read_table(self.path)
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Adds a row; columns that it lacks stay empty, a new column rewrites the file."""

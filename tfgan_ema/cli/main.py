@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "train a GAN from a config file, or go on with an interrupted run",
     "sample": "draw images from a trained run, an exported model or a zoo model",
     "export": "write a SavedModel of an averaged generator",
+    "report": "write one HTML page about a run: samples, curves, interpolations, neighbours",
     "evaluate": "score samples against a reference: FID, KID, precision, recall, ...",
     "data": "fetch and list data sets",
     "zoo": "list the networks",

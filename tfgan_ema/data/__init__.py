@@ -26,7 +26,7 @@ from tfgan_ema.errors import UsageError, unknown
 
 __all__ = [
     "Entry", "Source", "Unavailable", "describe", "fetch", "load", "load_first", "mixtures",
-    "names", "pipeline", "png",
+    "names", "on_disk", "pipeline", "png",
 ]  # fmt: skip
 
 _MIXTURES = {"ring": mixtures.ring, "grid": mixtures.grid}
@@ -90,6 +90,14 @@ def load(
     else:
         raise unknown("data set", name, [*names(), *_FORMS])
     return source.require_labels() if labels else source
+
+
+def on_disk(name: str, data_dir: str | Path | None = None) -> bool:
+    """Whether `load` gives the set of this name without a download."""
+    root = cache_dir(data_dir)
+    if name.startswith("tfds:"):
+        return catalog.on_disk(name.removeprefix("tfds:"), root)
+    return name not in sets.SETS or sets.folder(name, root).is_dir()
 
 
 def load_first(candidates: Sequence[str], **arguments: Any) -> Source:

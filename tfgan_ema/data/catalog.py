@@ -42,22 +42,36 @@ def builder(name: str, root: Path) -> Any:
         raise Unavailable(f"TFDS does not import ({error})") from error
 
 
-def _builder(name: str, root: Path) -> Any:
+def on_disk(name: str, root: Path) -> bool:
+    """Whether TFDS has the set ready, so that `builder` downloads nothing."""
+    try:
+        with _quiet():
+            return any(candidate.is_prepared() for candidate in _places(name, root))
+    except (ImportError, UsageError):
+        return False
+
+
+def _places(name: str, root: Path) -> tuple[Any, Any]:
+    """The builder of a set in TFDS's own folder, and the one in the cache."""
     import tensorflow_datasets as tfds
 
     try:
-        own = tfds.builder(name)
+        return tfds.builder(name), tfds.builder(name, data_dir=root / "tfds")
     except tfds.core.DatasetNotFoundError as error:
         near = difflib.get_close_matches(name, tfds.list_builders(), n=3)
         hint = f"near names: {', '.join(near)}" if near else "its catalogue lists the names"
         raise UsageError(f"TFDS has no set {name!r}: {hint}.") from error
     except (ValueError, AssertionError) as error:  # a configuration or version it does not have
         raise UsageError(f"TFDS cannot find {name!r}: {_first_line(error)}") from error
-    if own.is_prepared():
-        return own
-    chosen = tfds.builder(name, data_dir=root / "tfds")
-    if chosen.is_prepared():
-        return chosen
+
+
+def _builder(name: str, root: Path) -> Any:
+    import tensorflow_datasets as tfds
+
+    own, chosen = _places(name, root)
+    for candidate in (own, chosen):
+        if candidate.is_prepared():
+            return candidate
     _probe(next(iter(chosen.url_infos or ()), None))
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
