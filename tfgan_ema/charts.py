@@ -15,6 +15,8 @@ COLOURS = ("#d9722e", "#3b82c4", "#2e9e6b", "#a06cc8", "#c8505f", "#2a96a0")
 
 STYLE = """
 .chart svg { background: none; display: block; width: 100%; overflow: visible }
+.chart figcaption { opacity: 1; line-height: 1.4; margin-bottom: .3rem }
+.chart figcaption b { display: block; opacity: 1 }
 .chart text { fill: currentColor; font-size: 11px; opacity: .75 }
 .chart .rule { stroke: currentColor; opacity: .15 }
 .chart .mark { stroke: currentColor; opacity: .5; stroke-dasharray: 3 3 }
@@ -101,7 +103,8 @@ def lines(
     for text, x in (marks or {}).items():
         if first <= x <= last:
             drawn.append(_line("mark", across(x), TOP, across(x), HEIGHT - BOTTOM))
-            drawn.append(_text(across(x) + 4, TOP + 8, text, "start"))
+            side, anchor = (4, "start") if x < (first + last) / 2 else (-4, "end")
+            drawn.append(_text(across(x) + side, TOP + 8, text, anchor))
     inks = [(colour + i) % len(COLOURS) for i in range(len(curves))]
     for ink, curve in zip(inks, curves.values(), strict=True):
         drawn.append(_path(ink, [(across(x), up(y)) for x, y in curve]))

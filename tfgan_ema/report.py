@@ -57,7 +57,7 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin: 1rem 0 }
 .neighbours td, .neighbours th { padding: .25rem .35rem; text-align: center; font-size: .8rem }
 .neighbours td:first-child, .neighbours th:first-child { padding-right: 1.2rem }
 .neighbours img { display: block; width: 64px; max-width: 11vw; margin: 0 auto .1rem }
-td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere }
+td { font-variant-numeric: tabular-nums } a { color: inherit }
 summary { cursor: pointer }
 :focus-visible { outline: 2px solid #3b82c4; outline-offset: 3px }
 """
@@ -95,10 +95,11 @@ def page(workdir: str | os.PathLike) -> str:
         source = _training_data(config, run["data"])
     except UsageError as reason:
         source, missing = None, f"The training data cannot be read: {reason}"
+    marks = _leak_starts(gan)
     sections = {
         "Samples": _samples(workdir / "samples", _pictured(gan)),
-        "Evaluation": _evaluation(read_table(workdir / "evaluation.csv")),
-        "Training": _training(read_table(workdir / "metrics.csv"), _leak_starts(gan)),
+        "Evaluation": _evaluation(read_table(workdir / "evaluation.csv"), marks),
+        "Training": _training(read_table(workdir / "metrics.csv"), marks),
         "Interpolation": _interpolation(gan, source),
         "Nearest neighbours": _neighbours(gan, source) if source else _note(missing),
         "Configuration": _configuration(config, run),
@@ -146,9 +147,9 @@ def _training_data(config: ConfigDict, recorded: Mapping[str, Any]) -> Source:
 def _lead(config: ConfigDict, run: Mapping[str, Any], step: int) -> str:
     shape = " x ".join(map(str, run["data"]["shape"]))
     averages = ", ".join(f"{name} ({_options(rule)})" for name, rule in config.averages.items())
-    leak = f"; {config.leak.beta:g} of the real batch leaked" if config.leak.beta else ""
+    leak = f"; LeakyEMA with beta {config.leak.beta:g}" if config.leak.beta else ""
     text = (
-        f"{config.network.name} on {run['data']['name']} ({shape}), step {step:,} of "
+        f"{config.network.name} on {run['data']['name']} ({shape}), checkpoint of step {step:,} of "
         f"{config.steps:,}. Loss {config.loss.name}; averages: {averages or 'none'}{leak}."
     )
     return f'<p class="lead">{html.escape(text)}</p>'
@@ -190,24 +191,25 @@ def _curve(rows: Iterable[Mapping[str, str]], column: str) -> list[tuple[int, fl
     return _spread(points, MOST_POINTS)
 
 
-def _evaluation(rows: list[Mapping[str, str]]) -> str:
+def _evaluation(rows: list[Mapping[str, str]], marks: Mapping[str, float]) -> str:
     if not rows:
         return _note("The run was not evaluated: evaluate_every is 0, or it has not come to it.")
-    generators = list(dict.fromkeys(row["generator"] for row in rows))
+    histories: dict[str, list[Mapping[str, str]]] = {}
+    for row in rows:
+        histories.setdefault(row["generator"], []).append(row)
+    last = [history[-1] for history in histories.values()]
     metrics = [column for column in rows[0] if column not in ("step", "generator")]
-    last = rows[-1]["step"]
+    values = [
+        [m, *(charts.short(float(row[m])) if row[m] else "" for row in last)] for m in metrics
+    ]
     table = pages.table(
-        (f"step {int(last):,}", *metrics),
-        [
-            (row["generator"], *(charts.short(float(row[m])) if row[m] else "" for m in metrics))
-            for row in rows
-            if row["step"] == last
-        ],
+        ("last values", *histories), [["step", *(f"{int(row['step']):,}" for row in last)], *values]
     )
     drawn = [
         charts.lines(
             metric,
-            {g: _curve([row for row in rows if row["generator"] == g], metric) for g in generators},
+            {name: _curve(history, metric) for name, history in histories.items()},
+            marks=marks,
         )
         for metric in metrics
     ]
@@ -342,7 +344,7 @@ def _neighbours(gan: Any, source: Source) -> str:
     found = nearest_real(training, generated)
     said = _note(
         f"{DRAWN} samples of the {name} generator against {len(rows):,} of {source.count:,} "
-        f"training samples, by Euclidean distance in {_SPACE_NAMES.get(space, space)}. The median "
+        f"training samples, by Euclidean distance in {_said(space)}. The median "
         f"distance to the nearest training sample is {found.ratio:.3g} of that between training "
         f"samples (about 1 for fresh samples, 0 for copies); {found.copies:.1%} are nearer than "
         "all but 1 % of training samples are to each other."
@@ -369,7 +371,9 @@ def _neighbours(gan: Any, source: Source) -> str:
     )
 
 
-_SPACE_NAMES = {"pixels": f"pixels (0 to 1, images of at most {SMALL} px)", "points": "the plane"}
+def _said(space: str) -> str:
+    named = {"pixels": f"pixels (0 to 1, at most {SMALL} px wide)", "points": "the plane"}
+    return named.get(space, f"the features of {space}")
 
 
 def _features(space: str, samples: np.ndarray) -> np.ndarray:
