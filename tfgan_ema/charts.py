@@ -14,13 +14,14 @@ Curve = Sequence[tuple[float, float]]  # (x, y), x rising
 COLOURS = ("#d9722e", "#3b82c4", "#2e9e6b", "#a06cc8", "#c8505f", "#2a96a0")
 
 STYLE = """
-.chart svg { background: none; display: block; width: 100%; overflow: visible }
+.chart svg { background: none; display: block; width: 100% }
 .chart figcaption { opacity: 1; line-height: 1.4; margin-bottom: .3rem }
 .chart figcaption b { display: block; opacity: 1 }
 .chart text { fill: currentColor; font-size: 11px; opacity: .75 }
 .chart .rule { stroke: currentColor; opacity: .15 }
 .chart .mark { stroke: currentColor; opacity: .5; stroke-dasharray: 3 3 }
 .chart .dots { fill: currentColor; opacity: .25 }
+.chart .cloud { fill: #3b82c4; opacity: .6 }
 .chart path { fill: none; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round }
 .key { white-space: nowrap; margin-right: 1em }
 .key::before { content: ""; display: inline-block; width: .8em; height: .8em; border-radius: 50%;
@@ -117,24 +118,27 @@ def lines(
     return _figure(heading, (WIDTH, HEIGHT), drawn, keys)
 
 
-def plane(title: str, data: np.ndarray, paths: np.ndarray) -> str:
-    """Paths in the plane over a cloud of points, as a ``figure``.
+def plane(title: str, data: np.ndarray, samples: np.ndarray, paths: np.ndarray) -> str:
+    """Samples and paths in the plane over data in grey, as a ``figure``.
 
     Args:
         title: of the chart.
-        data: the cloud, ``[n, 2]``; it sets the frame.
+        data: the cloud that sets the frame, ``[n, 2]``.
+        samples: ``[m, 2]``; those outside the frame are not seen.
         paths: ``[paths, points, 2]``.
     """
     low, high = data.min(axis=0), data.max(axis=0)
     centre, reach = (low + high) / 2, 0.75 * float((high - low).max()) + 1e-3
 
-    def place(points: np.ndarray) -> np.ndarray:
-        return WIDTH / 2 * (1 + (points - centre) / reach * (1, -1))
+    def place(points: np.ndarray) -> list[list[float]]:
+        return (WIDTH / 2 * (1 + (points - centre) / reach * (1, -1))).tolist()
 
     drawn = [
-        f'<circle class="dots" cx="{x:.1f}" cy="{y:.1f}" r="1.6"/>' for x, y in place(data).tolist()
+        f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="1.6"/>'
+        for kind, points in (("dots", data), ("cloud", samples))
+        for x, y in place(points)
     ]
-    drawn += [_path(i % len(COLOURS), place(path).tolist()) for i, path in enumerate(paths)]
+    drawn += [_path(i % len(COLOURS), place(path)) for i, path in enumerate(paths)]
     return _figure(title, (WIDTH, WIDTH), drawn, [])
 
 

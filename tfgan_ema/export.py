@@ -94,6 +94,7 @@ def _module(gan: Any, average: int | None, truncation: float | None) -> tuple[tf
         ]
 
     graph = functools.partial(tf.function, autograph=False)
+    shaped = tf.ensure_shape  # a server does not compare a request with the signature's shapes
     latent = tf.TensorSpec([None, dim], tf.float32, name="latent")
     label = tf.TensorSpec([None], tf.int32, name="label")
     scalar_label = tf.TensorSpec([], tf.int32, name="label")
@@ -104,13 +105,17 @@ def _module(gan: Any, average: int | None, truncation: float | None) -> tuple[tf
 
         @graph(input_signature=[latent, label])
         def serve(latent: tf.Tensor, label: tf.Tensor) -> dict[str, tf.Tensor]:
-            with tf.control_dependencies(known(label)):
+            latent, label = shaped(latent, [None, dim]), shaped(label, [None])
+            rows = [tf.shape(tensor)[0] for tensor in (latent, label)]
+            paired = tf.debugging.assert_equal(*rows, "latent and label differ in their rows")
+            with tf.control_dependencies([paired, *known(label)]):
                 return {"images": generator([latent, tf.identity(label)], training=False)}
 
         @graph(input_signature=[count, seed, scalar_label])
         def sample_label(
             count: tf.Tensor, seed: tf.Tensor, label: tf.Tensor
         ) -> dict[str, tf.Tensor]:
+            count, seed, label = (shaped(tensor, []) for tensor in (count, seed, label))
             with tf.control_dependencies(bounded(count) + known(label)):
                 labels = tf.fill([tf.identity(count)], label)
                 return {"images": draw(tf.identity(count), seed, labels)}
@@ -119,10 +124,11 @@ def _module(gan: Any, average: int | None, truncation: float | None) -> tuple[tf
 
         @graph(input_signature=[latent])
         def serve(latent: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"images": generator(latent, training=False)}
+            return {"images": generator(shaped(latent, [None, dim]), training=False)}
 
     @graph(input_signature=[count, seed])
     def sample(count: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        count, seed = shaped(count, []), shaped(seed, [])
         with tf.control_dependencies(bounded(count)):
             return {"images": draw(tf.identity(count), seed, None)}
 

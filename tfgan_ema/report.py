@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 MOST_STEPS = 24  # sample pictures on the page
 MOST_POINTS = 400  # of a curve
-PATHS, STOPS = 6, 9  # rows and columns of the interpolation
+PATHS, STOPS, CLOUD = 6, 9, 500  # rows and columns of the interpolation; samples that are points
 TRAINING, DRAWN, SHOWN, NEAREST = 10_000, 256, 6, 5  # of the nearest neighbours
 SMALL = 32  # pixels a side, for distances between pixels
 LOSSLESS, WIDEST = 64_000, 1000  # bytes and pixels beyond which a picture is compressed
@@ -310,21 +310,19 @@ def _interpolation(gan: Any, source: Source | None) -> str:
     path = slerp(start, end, share) if curved else start + share[:, None] * (end - start)
     labels, fixed = None, ""
     if gan.num_classes is not None:
-        labels = np.repeat(np.arange(PATHS) % gan.num_classes, stops)
-        fixed = " Row i keeps the label i" + (
-            ", modulo the classes." * (gan.num_classes < PATHS) or "."
-        )
+        rows = np.arange(PATHS) % gan.num_classes
+        labels, fixed = np.repeat(rows, stops), f" Their labels: {', '.join(map(str, rows))}."
     figures = []
     for name, average in _generators(gan).items():
         made = gan.generate(path, labels, average=average)
         if images:
             figures.append(_figure(name, png.grid(made, STOPS), f"{name}, {PATHS} latent paths"))
         else:
-            made = made.reshape(PATHS, stops, 2)
-            cloud = made[:, 0] if source is None else _batch(source, 500)
-            figures.append(charts.plane(name, cloud, made))
+            samples = gan.sample(CLOUD, 1, average=average)
+            ground = samples if source is None else _batch(source, CLOUD)
+            figures.append(charts.plane(name, ground, samples, made.reshape(PATHS, stops, 2)))
     kind = "Great-circle" if curved else "Straight"
-    what = "a row each" if images else "over training points in grey"
+    what = "a row each" if images else f"among {CLOUD} samples in blue, over the data in grey"
     return _note(f"{kind} paths between {PATHS} pairs of latents, {what}.{fixed}") + _pair(figures)
 
 
@@ -344,8 +342,8 @@ def _neighbours(gan: Any, source: Source) -> str:
     found = nearest_real(training, generated)
     said = _note(
         f"{DRAWN} samples of the {name} generator against {len(rows):,} of {source.count:,} "
-        f"training samples, by Euclidean distance in {_said(space)}. The median "
-        f"distance to the nearest training sample is {found.ratio:.3g} of that between training "
+        f"training samples, by Euclidean distance in {_said(space)}. The median distance to the "
+        f"nearest training sample is {charts.short(found.ratio)} times that between training "
         f"samples (about 1 for fresh samples, 0 for copies); {found.copies:.1%} are nearer than "
         "all but 1 % of training samples are to each other."
     )
@@ -359,7 +357,7 @@ def _neighbours(gan: Any, source: Source) -> str:
         neighbours = source.batch([rows[i] for i in near])[0]
         cells = [_cell(sample, "sample", "")]
         cells += [
-            _cell(image, "training image", f"{distance:.3g}")
+            _cell(image, "training image", f"{distance:#.3g}")
             for image, distance in zip(neighbours, distances, strict=True)
         ]
         lines.append(f"<tr>{''.join(cells)}</tr>")

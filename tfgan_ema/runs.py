@@ -185,14 +185,17 @@ def read_run(workdir: str | os.PathLike) -> dict[str, Any]:
     """
     path = Path(workdir) / "run.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
             f"{workdir} is not a work directory: it has no run.json; expected the --workdir of "
             "`tfgan-ema train`."
         ) from None
     except json.JSONDecodeError as error:
         raise UsageError(f"{path} is damaged ({error}): restore it or train anew.") from None
+    if not (isinstance(run, dict) and {"config", "data", "versions"} <= run.keys()):
+        raise UsageError(f"{path} is not that of `tfgan-ema train`: name another folder.")
+    return run
 
 
 def load_run(workdir: str | os.PathLike, step: int | None = None) -> Any:

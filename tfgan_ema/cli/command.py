@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import ModuleType
 
 from absl import flags
@@ -69,6 +70,16 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def check_output(flag: str, name: str | os.PathLike | None) -> None:
+    """Refuses a file that cannot be written before anything is computed; ``None`` is none."""
+    if not name:
+        return
+    path = Path(name)
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
+        raise UsageError(f"--{flag}={path}: cannot be written; name a file in a folder of yours.")
 
 
 def start_engine() -> ModuleType:

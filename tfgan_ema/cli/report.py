@@ -35,8 +35,7 @@ def _report(values: flags.FlagValues, words: list[str]) -> None:
     workdir = Path(words[0])
     runs.read_run(workdir)  # a wrong folder is refused at once
     out = Path(values.out or workdir / "report.html")
-    if out.is_dir():
-        raise UsageError(f"--out={out} is a folder: expected a file such as report.html.")
+    command.check_output("out", out)
     command.start_engine()
     from tfgan_ema import report
 
