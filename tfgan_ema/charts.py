@@ -20,7 +20,8 @@ STYLE = """
 .chart text { fill: currentColor; font-size: 11px; opacity: .75 }
 .chart .rule { stroke: currentColor; opacity: .15 }
 .chart .mark { stroke: currentColor; opacity: .5; stroke-dasharray: 3 3 }
-.chart .dots { fill: currentColor; opacity: .25 }
+.chart rect { fill: none }
+.chart .dots { fill: #888 }
 .chart .cloud { fill: #3b82c4; opacity: .6 }
 .chart path { fill: none; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round }
 .key { white-space: nowrap; margin-right: 1em }
@@ -133,7 +134,8 @@ def plane(title: str, data: np.ndarray, samples: np.ndarray, paths: np.ndarray) 
     def place(points: np.ndarray) -> list[list[float]]:
         return (WIDTH / 2 * (1 + (points - centre) / reach * (1, -1))).tolist()
 
-    drawn = [
+    drawn = [f'<rect class="rule" width="{WIDTH}" height="{WIDTH}"/>']
+    drawn += [
         f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="1.6"/>'
         for kind, points in (("dots", data), ("cloud", samples))
         for x, y in place(points)
