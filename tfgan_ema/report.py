@@ -36,7 +36,7 @@ MOST_POINTS = 400  # of a curve
 PATHS, STOPS, CLOUD = 6, 9, 500  # rows and columns of the interpolation; samples that are points
 TRAINING, DRAWN, SHOWN, NEAREST = 10_000, 256, 6, 5  # of the nearest neighbours
 SMALL = 32  # pixels a side, for distances between pixels
-LOSSLESS, WIDEST = 64_000, 1000  # bytes and pixels beyond which a picture is compressed
+LOSSLESS, WIDEST = 48_000, 640  # bytes and pixels beyond which a picture is compressed
 
 STYLE = (
     charts.STYLE
@@ -58,6 +58,7 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin: 1rem 0 }
 .neighbours td:first-child, .neighbours th:first-child { padding-right: 1.2rem }
 .neighbours img { display: block; width: 64px; max-width: 11vw; margin: 0 auto .1rem }
 td { font-variant-numeric: tabular-nums } a { color: inherit }
+#configuration td:nth-child(2) { overflow-wrap: anywhere; min-width: 6rem }
 summary { cursor: pointer }
 :focus-visible { outline: 2px solid #3b82c4; outline-offset: 3px }
 """
@@ -407,7 +408,7 @@ def _img(image: np.ndarray, description: str, widest: int) -> str:
     picture = _picture(image)
     picture.thumbnail((widest, 8 * widest))
     exact = _webp(picture, lossless=True)
-    content = exact if len(exact) <= LOSSLESS else _webp(picture, quality=85)
+    content = exact if len(exact) <= LOSSLESS else _webp(picture, quality=80)
     uri = "data:image/webp;base64," + base64.b64encode(content).decode()
     return pages.image(uri, description)
 

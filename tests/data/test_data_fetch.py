@@ -205,6 +205,14 @@ def test_load_first_takes_the_first(tiny, capsys):
 # ---------------------------------------------------------------- command line
 
 
+def test_what_is_on_disk_is_known_without_fetching(tiny):
+    assert not data.on_disk("tiny", tiny / "cache")
+    assert not (tiny / "bin" / "calls").exists()
+    data.fetch("tiny", tiny / "cache")
+    assert data.on_disk("tiny", tiny / "cache")
+    assert all(data.on_disk(name) for name in ("digits", "ring", "folder:/somewhere"))
+
+
 def test_fetch_and_list(tiny, capsys):
     flag = f"--data_dir={tiny / 'cache'}"
     assert main(["tfgan-ema data", "fetch", "tiny", flag]) == 0
@@ -300,6 +308,9 @@ def tfds():
 def test_a_tfds_set_is_prepared_and_mapped(tfds, tmp_path):
     with pytest.raises(UsageError, match="give image_size"):
         data.load("tfds:tiny_pictures", data_dir=tmp_path)
+    assert data.on_disk("tfds:tiny_pictures", tmp_path)
+    assert not data.on_disk("tfds:tiny_pictures", tmp_path / "elsewhere")
+    assert not data.on_disk("tfds:no_such_set", tmp_path)
     source = data.load("tfds:tiny_pictures", image_size=8, data_dir=tmp_path, labels=True)
     assert (source.shape, source.count, source.num_classes) == ((8, 8, 3), 7, 3)
     samples, labels = source.batch(np.arange(7))
