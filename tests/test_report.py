@@ -209,12 +209,17 @@ def test_uniform_latents_are_joined_by_straight_lines(monkeypatch):
     np.testing.assert_allclose(np.diff(path, 2, axis=1), 0, atol=1e-6)
 
 
-def test_copies_of_the_training_set_are_found(monkeypatch):
+@pytest.mark.parametrize("copies", [report.DRAWN, 20])
+def test_copies_of_the_training_set_are_found(monkeypatch, rng, copies):
     gan, source = toy.gan(), toy.source(count=600)
-    monkeypatch.setattr(gan, "sample", lambda count, seed, **_: source.samples[-count:].copy())
+    samples = rng.integers(0, 256, (report.DRAWN, 8, 8, 3), dtype=np.uint8)
+    samples[-copies:] = source.samples[-copies:]
+    monkeypatch.setattr(gan, "sample", lambda count, seed, **_: samples[:count])
     text = report._neighbours(gan, source)
-    assert "is 0 times that between" in text
-    assert "100.0% are nearer" in text
+    ratio = float(re.search(r"sample is ([\d.]+) times that between", text)[1])
+    assert ratio == 0 if copies == report.DRAWN else 0.8 < ratio < 1.2
+    share = float(re.search(r"([\d.]+)% are nearer", text)[1])
+    assert abs(share - 100 * copies / report.DRAWN) < 5
     shown = pictures(text)
     nearest = np.stack(shown["training image"]).reshape(report.SHOWN, report.NEAREST, 8, 8)
     np.testing.assert_array_equal(np.stack(shown["sample"]), nearest[:, 0])
