@@ -277,7 +277,10 @@ def _samples(folder: Path, names: Sequence[str]) -> str:
     some = f" {len(chosen)} of {len(found)} pictures, evenly spread." if chosen != found else ""
     last = len(chosen) - 1
     return (
-        _note(f"The same latents at every step; the arrow keys move the slider.{some}")
+        _note(
+            f"The same latents at every step; the arrow keys move the slider.{some} Large pictures "
+            "are compressed here; the folder samples has them as they were."
+        )
         + '<div class="strip"><div class="control"><label for="step">Step</label>'
         f'<input id="step" type="range" min="0" max="{last}" value="{last}">'
         f'<output for="step">{_step(chosen[-1]):,}</output></div>\n{"".join(frames)}</div>'
