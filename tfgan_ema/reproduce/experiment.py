@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import os
 import platform
@@ -62,9 +63,10 @@ def run(
     _write(out / "results.csv", _csv(table))
     command = f"tfgan-ema reproduce {name} --budget={budget} --out={out}"
     seconds = sum(cells_module.seconds(out, cell) for cell in wanted)
+    last = max(cells_module.path(out, cell).stat().st_mtime for cell in wanted)
     made = (
-        f"<p>Made by <code>{command}</code> in {_duration(seconds / 60)} of one core; "
-        f"{_versions()}. Every seed is a row of <a href='results.csv'>results.csv</a>.</p>"
+        f"<p>Made by <code>{command}</code> in cells of {_duration(seconds / 60)} together, one "
+        f"thread each, the last on {datetime.date.fromtimestamp(last)}; {_versions()}. Every seed is a row of <a href='results.csv'>results.csv</a>.</p>"
     )
     page = out / "index.html"
     _write(page, pages.page(title, [made, *body(table, results)]))
