@@ -66,7 +66,8 @@ def run(
     last = max(cells_module.path(out, cell).stat().st_mtime for cell in wanted)
     made = (
         f"<p>Made by <code>{command}</code> in cells of {_duration(seconds / 60)} together, one "
-        f"thread each, the last on {datetime.date.fromtimestamp(last)}; {_versions()}. Every seed is a row of <a href='results.csv'>results.csv</a>.</p>"
+        f"thread each, the last on {datetime.date.fromtimestamp(last)}; {_versions()}. "
+        "Every seed is a row of <a href='results.csv'>results.csv</a>.</p>"
     )
     page = out / "index.html"
     _write(page, pages.page(title, [made, *body(table, results)]))
