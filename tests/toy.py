@@ -7,12 +7,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import tfgan_ema as tg
 import zoo
-from tfgan_ema import checkpoint, data, layers
-from tfgan_ema.engines import tensorflow as engine
+from tfgan_ema import checkpoint, data, engines, layers
 
 
 def source(size: int = 8, channels: int = 3, classes: int | None = None, count: int = 96) -> Any:
@@ -36,7 +34,7 @@ def convolutional(classes: int | None) -> tuple[keras.Model, keras.Model]:
     if label:
         x = keras.layers.Add()([x, keras.layers.Embedding(classes, 4 * 4 * 8)(label[0])])
     x = keras.layers.Reshape((4, 4, 8))(x)
-    x = keras.layers.ReLU()(keras.layers.BatchNormalization(synchronized=True)(x))
+    x = keras.layers.ReLU()(layers.batch_norm(momentum=0.99, epsilon=1e-3)(x))
     x = keras.layers.Conv2DTranspose(3, 4, 2, padding="same", activation="tanh", dtype="float32")(x)
     generator = keras.Model([latent, *label] if label else latent, x, name="generator")
 
@@ -92,7 +90,7 @@ def fit(
         chosen = source(model.generator.output_shape[1], model.generator.output_shape[-1],
                         model.num_classes)  # fmt: skip
 
-    def pipeline(shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
+    def pipeline(shard: tuple[int, int] = (0, 1)) -> Any:
         return data.pipeline(
             chosen,
             batch_size * model.n_dis,
@@ -103,7 +101,8 @@ def fit(
             shard=shard,
         )
 
-    batches = engine.distribute(model.distribute_strategy, pipeline)
+    strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's; JAX's is the process's
+    batches = engines.current().distribute(strategy, pipeline)
     model.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=callbacks)
     return checkpoint.to_arrays(model.state())
 

@@ -96,7 +96,7 @@ class EMACallback(keras.callbacks.Callback):
         if not hasattr(model, "shadows"):
             raise UsageError(f"EMACallback on a {type(model).__name__}: it needs a tfgan_ema.GAN.")
         if self.rule is not None and not model.shadows:
-            with model.distribute_strategy.scope():
+            with engines.current().scope(model):
                 model.add_average(self.rule)
         elif self.rule is not None and model.shadows[0].rule.name != self.rule.name:
             raise UsageError(

@@ -575,7 +575,7 @@ class GAN(keras.Model):
             run_eagerly=run_eagerly,
         )
         default = {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5}
-        with self.distribute_strategy.scope():
+        with engines.current().scope(self):
             self.d_optimizer = optimizers.get(d_optimizer or default, updates_per_step=self.n_dis)
             self.g_optimizer = optimizers.get(g_optimizer or default)
             if self.d_optimizer is self.g_optimizer:
@@ -603,10 +603,8 @@ class GAN(keras.Model):
             The means of the logs over these steps.
 
         Raises:
-            UsageError: under a strategy with several replicas.
+            UsageError: under several replicas or devices.
         """
-        if self.distribute_strategy.num_replicas_in_sync > 1:
-            raise UsageError("run() under several replicas: it is for one device; use fit().")
         if self._loop is None or self._loop[0] is not batch:
             self._loop = (batch, engines.current().make_loop(self, batch))
         self.reset_metrics()
@@ -749,6 +747,7 @@ class GAN(keras.Model):
         key = (average, truncation, labels is not None)
         if key not in self._samplers:
             self._samplers[key] = engines.current().make_sampler(
+                self._source(average),
                 functools.partial(self.sample_chunk, average=average, truncation=truncation),
                 SAMPLE_CHUNK,
             )

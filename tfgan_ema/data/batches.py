@@ -2,16 +2,19 @@
 
 The stream of samples is one fresh permutation of the set after another; batch i is the i-th run
 of ``batch_size`` places in that stream, across the border of epochs, so nothing is dropped.
-Everything is TensorFlow's own operations on CPU: no Python runs in the data threads.
+Under TensorFlow everything is its own operations on CPU: no Python runs in the data threads. Under
+other backends the same batches are made with NumPy (see `arrays`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfgan_ema.data import arrays
 from tfgan_ema.data.source import Source
 from tfgan_ema.errors import UsageError
 
@@ -30,8 +33,11 @@ def pipeline(
     flip: bool = False,
     labels: bool = False,
     shard: tuple[int, int] = (0, 1),
-) -> tf.data.Dataset:
-    """An endless `tf.data.Dataset` of batches; batch i depends on ``(seed, i)`` alone.
+) -> Iterable:
+    """Endless batches; batch i depends on ``(seed, i)`` alone.
+
+    A `tf.data.Dataset` under TensorFlow; under other backends an iterator of tuples of NumPy
+    arrays, which holds the same numbers.
 
     Args:
         source: the samples.
@@ -51,7 +57,7 @@ def pipeline(
     Raises:
         UsageError: sizes that do not fit, labels that do not exist, points to be mirrored.
     """
-    import tensorflow as tf
+    import keras
 
     worker, workers = shard
     images = source.samples.dtype == np.uint8
@@ -70,6 +76,14 @@ def pipeline(
     if labels:
         source.require_labels()
     rows = batch_size // workers
+    if keras.config.backend() != "tensorflow":
+        mine = slice(worker * rows, (worker + 1) * rows)
+        return arrays.batches(
+            source, batch_size, seed=seed, start=start, flip=flip, labels=labels, rows=mine,
+            order_stream=_ORDER, flip_stream=_FLIP,
+        )  # fmt: skip
+    import tensorflow as tf
+
     with tf.device("CPU:0"):
         samples = _tensor(source.samples)
         classes = tf.convert_to_tensor(source.labels) if labels else None

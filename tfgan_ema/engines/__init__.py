@@ -20,7 +20,11 @@ def current() -> ModuleType:
         from tfgan_ema.engines import tensorflow
 
         return tensorflow
+    if backend == "jax":
+        from tfgan_ema.engines import jax
+
+        return jax
     raise UsageError(
         f"Keras runs on the backend {backend!r}, which has no training engine here: "
-        "set KERAS_BACKEND=tensorflow."
+        "set KERAS_BACKEND=tensorflow, or jax."
     )

@@ -8,6 +8,7 @@ computes the same step.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
@@ -66,6 +67,11 @@ def gather(x: Tensor) -> Tensor:
         return x
     whole = tf.distribute.get_replica_context().all_gather(x, axis=0)
     return tf.ensure_shape(whole, [x.shape[0] * replicas(), *x.shape[1:]])
+
+
+def scope(model: keras.Model) -> contextlib.AbstractContextManager:
+    """The scope that the model's later variables must be made in."""
+    return model.distribute_strategy.scope()
 
 
 def _sum_over_replicas(tensors: list[Tensor]) -> list[Tensor]:
@@ -218,10 +224,13 @@ def lazy(predicate: Tensor, then: Callable[[], Any], otherwise: Callable[[], Any
 # The compiled loops
 
 
-def make_sampler(chunk: Callable[..., Tensor], size: int) -> Callable[..., Any]:
+def make_sampler(
+    generator: keras.Model, chunk: Callable[..., Tensor], size: int
+) -> Callable[..., Any]:
     """``sampler(count, seed, labels) -> array`` that joins chunks of ``size`` rows in one graph.
 
     Args:
+        generator: the network that ``chunk`` runs; a graph finds its variables without being told.
         chunk: ``chunk(index, rows, seed, labels=)`` -> the first ``rows`` samples of a chunk.
         size: rows of a full chunk.
     """
@@ -322,7 +331,12 @@ def make_loop(model: keras.Model, batch: Callable[[Tensor], Tensor]) -> Callable
     """``loop(steps)``: that many of the model's steps on ``batch(step)``, all inside the graph.
 
     With ``jit_compile`` the whole loop is one XLA program.
+
+    Raises:
+        UsageError: under a strategy with several replicas.
     """
+    if model.distribute_strategy.num_replicas_in_sync > 1:
+        raise UsageError("run() under several replicas: it is for one device; use fit().")
 
     @tf.function(
         autograph=False,

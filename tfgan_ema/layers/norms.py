@@ -14,10 +14,11 @@ def batch_norm(**kwargs: Any) -> keras.layers.BatchNormalization:
     """Batch normalisation over the global batch, momentum .9 and epsilon 1e-5 by default.
 
     ``synchronized=True`` takes the statistics over all replicas: without it replicas silently
-    diverge.
+    diverge. Under JAX a layer sees the global batch anyway, and Keras refuses the argument.
     """
+    synchronized = keras.config.backend() == "tensorflow"
     return keras.layers.BatchNormalization(
-        **{"momentum": 0.9, "epsilon": 1e-5, "synchronized": True, **kwargs}
+        **{"momentum": 0.9, "epsilon": 1e-5, "synchronized": synchronized, **kwargs}
     )
 
 
