@@ -7,6 +7,7 @@ because JAX has no wider integers unless told.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -32,30 +33,40 @@ def add(number: int, step: Array) -> Words:
     return total, high + (total < low).astype("uint32")
 
 
-def bits(xp: ModuleType, count: int, seed: tuple[Words, Words]) -> Array:
+def plain_loop(first: int, last: int, body: Callable[[int, Any], Any], state: Any) -> Any:
+    """``state`` after ``body(i, state)`` for i from ``first`` to below ``last``."""
+    for i in range(first, last):
+        state = body(i, state)
+    return state
+
+
+def bits(
+    xp: ModuleType, count: int, seed: tuple[Words, Words], loop: Callable[..., Any] = plain_loop
+) -> Array:
     """``count`` random words, uint32 [count].
 
     Args:
         xp: ``numpy`` or ``jax.numpy``.
         count: how many, at least 1.
         seed: the two 64-bit numbers that TensorFlow calls a seed.
+        loop: ``jax.lax.fori_loop`` under JAX: of ten unrolled rounds XLA makes one kernel that
+            computes the same products again and again, a hundred times slower on CPU.
     """
     counter = [xp.reshape(xp.asarray(word, "uint32"), (1,)) for number in seed for word in number]
     first_key = [xp.full((1,), word, "uint32") for word in _FIRST_KEY]
-    *key, third, fourth = _rounds(counter, first_key)
+    *key, third, fourth = loop(0, 10, _round, (counter, first_key))[0]
     index = xp.arange(-(-count // 4), dtype="uint32")
-    blocks = _rounds([index, xp.zeros_like(index), third, fourth], key)
-    return xp.stack(xp.broadcast_arrays(*blocks), axis=-1).reshape(-1)[:count]
+    counter = xp.broadcast_arrays(index, np.uint32(0), third, fourth)
+    blocks = loop(0, 10, _round, (list(counter), key))[0]
+    return xp.stack(blocks, axis=-1).reshape(-1)[:count]
 
 
-def _rounds(counter: list[Array], key: list[Array]) -> list[Array]:
-    """The ten rounds of the cipher; all are uint32 arrays that broadcast."""
-    a, b, c, d = counter
-    for _ in range(10):
-        (low, high), (low_2, high_2) = _product(_FACTORS[0], a), _product(_FACTORS[1], c)
-        a, b, c, d = high_2 ^ b ^ key[0], low_2, high ^ d ^ key[1], low
-        key = [word + step for word, step in zip(key, _KEY_STEPS, strict=True)]
-    return [a, b, c, d]
+def _round(_: int, state: tuple[list[Array], list[Array]]) -> tuple[list[Array], list[Array]]:
+    """One of the ten rounds of the cipher."""
+    (a, b, c, d), key = state
+    (low, high), (low_2, high_2) = _product(_FACTORS[0], a), _product(_FACTORS[1], c)
+    next_key = [word + step for word, step in zip(key, _KEY_STEPS, strict=True)]
+    return [high_2 ^ b ^ key[0], low_2, high ^ d ^ key[1], low], next_key
 
 
 def _product(factor: int, x: Array) -> Words:

@@ -75,7 +75,7 @@ def _bits(
     name = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:7], "little")
     first = philox.words(seed) if isinstance(seed, int) else (seed[0], seed[1])
     second = philox.add(name, jnp.asarray(step, "uint32"))
-    drawn = philox.bits(jnp, math.prod(shape), (first, second))
+    drawn = philox.bits(jnp, math.prod(shape), (first, second), jax.lax.fori_loop)
     return (drawn >> np.uint32(32 - count)).astype("int32").reshape(shape)
 
 
