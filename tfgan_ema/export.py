@@ -18,11 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from tfgan_ema import engines, latents
 from tfgan_ema.errors import UsageError
 from tfgan_ema.gan import SAMPLE_CHUNK
+
+engines.require_tensorflow("a SavedModel")
+import tensorflow as tf  # noqa: E402
 
 MOST_SAMPLES = 4096
 

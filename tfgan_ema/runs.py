@@ -263,11 +263,16 @@ def _claim(config: ConfigDict, workdir: Path, force: bool) -> dict[str, Any] | N
 def _record(config: ConfigDict, source: Any, num_classes: int | None) -> dict[str, Any]:
     import importlib.metadata as metadata
 
-    packages = ("tensorflow", "keras", "numpy", "tfgan_ema")
+    import keras
+
+    from tfgan_ema import __version__
+
+    packages = (keras.config.backend(), "keras", "numpy")
+    versions = {package: metadata.version(package) for package in packages}
     return {
         "config": plain(config),
         "data": {"name": source.name, "shape": list(source.shape), "num_classes": num_classes},
-        "versions": {package: metadata.version(package) for package in packages},
+        "versions": versions | {"tfgan_ema": __version__},
     }
 
 
@@ -285,7 +290,7 @@ def train(
         config: see ``configs/base.py``.
         workdir: where everything is written; a folder of another run is refused. ``None`` only for
             a dry run.
-        strategy: a `tf.distribute.Strategy`.
+        strategy: from the engine's `strategy`.
         force_config: go on even if the recorded configuration differs.
         dry_run: print the resolved configuration, parameter counts and the first batch's shape,
             and write nothing.

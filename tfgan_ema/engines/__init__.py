@@ -28,3 +28,17 @@ def current() -> ModuleType:
         f"Keras runs on the backend {backend!r}, which has no training engine here: "
         "set KERAS_BACKEND=tensorflow, or jax."
     )
+
+
+def require_tensorflow(what: str) -> None:
+    """Refuses what only the TensorFlow backend can do.
+
+    Raises:
+        UsageError: Keras runs on another backend.
+    """
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise UsageError(
+            f"{what} under KERAS_BACKEND={backend}: it needs TensorFlow; run it with "
+            "KERAS_BACKEND=tensorflow, where a run's checkpoints are read as they are."
+        )

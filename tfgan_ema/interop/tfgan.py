@@ -15,9 +15,13 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tfgan_ema.errors import UsageError
+
+try:
+    import tensorflow as tf
+except ImportError as error:
+    raise UsageError("TF-GAN needs TensorFlow: pip install tensorflow.") from error
 
 _INSTALL = "pip install tensorflow-gan==2.1.0 tensorflow-probability"
 
