@@ -5,15 +5,18 @@ A process has one backend, so the two sides of a comparison meet in files.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import toy
 
 import tfgan_ema as tg
-from tfgan_ema import checkpoint, latents
+from tfgan_ema import checkpoint, data, engines, latents
 
+BACKEND = keras.config.backend()
 STEPS = 20
 CASES = {
     "hinge_sn": ("conv", {"loss": "hinge", "n_dis": 2, "num_classes": 3}),
@@ -56,31 +59,74 @@ def fit(model, steps: int = STEPS):
     return state | {f"log/{metric.name}": np.array(metric.result()) for metric in model.metrics}
 
 
+def begin(folder: Path) -> None:
+    """Writes the first state of every case."""
+    for name in CASES:
+        checkpoint.write(folder / f"{name}_first.npz", checkpoint.to_arrays(gan(name).state()))
+
+
+def begun(folder: Path, name: str):
+    """The GAN of a case in its first state."""
+    model = gan(name)
+    checkpoint.assign(model.state(), checkpoint.read(folder / f"{name}_first.npz")[0], name)
+    return model
+
+
+def served(model) -> dict[str, np.ndarray]:
+    """What the averaged generator makes."""
+    made = {"sample": model.sample(70, seed=2**33 + 1)}
+    if model.num_classes:
+        rng = np.random.default_rng(1)
+        latent, labels = rng.normal(size=(9, 6)).astype("float32"), rng.integers(0, 3, 9)
+        made["images"] = model.generate(latent, labels)
+    return {f"served/{key}": value for key, value in made.items()}
+
+
 def steps(folder: Path) -> None:
-    """Every case on from its first state, for 20 steps; draws and samples beside it."""
+    """Trains every case from its first state; writes what is left, samples, draws and batches."""
+    for name in CASES:
+        model = begun(folder, name)
+        last = fit(model) | served(model)
+        if name == "alpha":
+            scores = model.evaluate(np.ones((16, 2), "float32"), batch_size=8, verbose=0)
+            last["evaluation"] = np.array(scores)
+        checkpoint.write(folder / f"{name}_{BACKEND}.npz", last)
     draws = latents.Draws(2**40 + 7, 5, "test/")
     np.savez(
-        folder / f"draws_{tg.engines.current().__name__.rpartition('.')[2]}.npz",
+        folder / f"draws_{BACKEND}.npz",
         integers=draws.integers((50, 3), 1000, "a"),
         uniform=draws.uniform((50, 3), "b"),
         normal=draws.normal((10_000,), "c"),
     )
-    for name in CASES:
-        model = gan(name)
-        first = folder / f"{name}_first.npz"
-        if first.exists():
-            checkpoint.assign(model.state(), checkpoint.read(first)[0], first)
-        else:
-            checkpoint.write(first, checkpoint.to_arrays(model.state()))
-        last = fit(model) | {"sample": model.sample(70, seed=2**33 + 1)}
-        checkpoint.write(folder / f"{name}_{model_backend()}.npz", last)
+    batches = data.pipeline(
+        toy.source(classes=3), 40, seed=3, start=1, flip=True, labels=True, shard=(1, 2)
+    )
+    taken = list(itertools.islice(batches, 4))  # across the border of two epochs of 96
+    np.savez(
+        folder / f"batches_{BACKEND}.npz",
+        images=np.stack([images for images, _ in taken]),
+        labels=np.stack([labels for _, labels in taken]),
+    )
 
 
-def model_backend() -> str:
-    """The backend's name."""
-    import keras
+def devices(folder: Path) -> None:
+    """Two cases on all the devices that there are."""
+    engine = engines.current()
+    assert engine.strategy("mirrored").num_replicas_in_sync == 2
+    taken = engine._first
+    rows = set()
 
-    return keras.config.backend()
+    def watched(*arguments):
+        for batch in taken(*arguments):
+            rows.add((len(batch[0]), len(batch[0].addressable_shards[0].data)))
+            yield batch
+
+    engine._first = watched
+    for name in ("hinge_sn", "relativistic_average"):
+        model = begun(folder, name)
+        checkpoint.write(folder / f"{name}_devices.npz", fit(model) | served(model))
+        assert {len(v.value.sharding.device_set) for v in model.state().values()} == {2}
+    assert rows == {(16, 8), (8, 4)}, rows
 
 
 if __name__ == "__main__":

@@ -1,0 +1,194 @@
+"""Tests of the JAX engine, for a process of its own in which TensorFlow cannot be imported.
+
+``KERAS_BACKEND=jax python -m pytest --noconftest tests/backends/under_jax.py``
+"""
+
+import itertools
+import sys
+
+sys.modules["tensorflow"] = None  # as where it is not installed
+
+import jax
+import keras
+import numpy as np
+import pytest
+import toy
+
+import tfgan_ema as tg
+from tfgan_ema import checkpoint, data, runs
+from tfgan_ema.cli import evaluate, export, sample, train
+from tfgan_ema.engines import jax as engine
+from tfgan_ema.errors import UsageError
+
+CONFIG = """
+from configs import base
+
+def get_config():
+    config = base.get_config()
+    config.steps = 20
+    config.batch_size = 8
+    config.data.name = "ring"
+    config.network = {"name": "mlp", "g_hidden": (8,), "d_hidden": (8,)}
+    config.penalties.r1 = {"weight": 1.0, "interval": 2}
+    config.leak.update(beta=0.5, start_step=5)
+    config.checkpoint_every = config.sample_every = config.log_every = 10
+    config.evaluate_every = 20
+    config.evaluate.update(metrics=("modes",), samples=500)
+    return config
+"""
+
+
+def model(**options):
+    """State of every kind: averages, leak, optimizers, path length, spectral and batch norm."""
+    return toy.gan(
+        averages=[tg.EMA(0.9), tg.UniformAverage(start_step=1)],
+        leak=tg.LeakyEMA(0.5, start_step=2),
+        penalties=[tg.penalties.R1(1.0, interval=2), tg.penalties.PathLength(interval=2)],
+        augment=[tg.InstanceNoise(0.1, steps=100)],
+        num_classes=3,
+        **options,
+    )
+
+
+def small(**options):
+    """Two small perceptrons on points."""
+    return toy.gan("mlp", averages=[tg.EMA(0.9)], leak=tg.LeakyEMA(0.5, start_step=2), **options)
+
+
+def test_resume_is_bit_equal(tmp_path):
+    whole = toy.fit(model(compiled={"steps_per_execution": 2}), 6)
+    first = model()
+    checkpoint.save(tmp_path, 3, first.state())  # the first state, to be overwritten
+    toy.fit(first, 3)
+    checkpoint.save(tmp_path, 3, first.state())
+    second = model()
+    assert checkpoint.restore(second, tmp_path) == second.steps_done == 3
+    toy.assert_close(toy.fit(second, 3), whole, 0)
+
+
+def test_eager_steps_agree_with_compiled_ones():
+    states = [
+        toy.fit(toy.gan("mlp", compiled={"run_eagerly": eager}), 1, chosen=toy.points())
+        for eager in (True, False)
+    ]
+    toy.assert_close(*states, 1e-5)
+
+
+def test_the_resident_loop_is_fit():
+    points = toy.points()
+    fitted = small()
+    state = toy.fit(fitted, 8, chosen=points)
+    batches = data.pipeline(points, 8, seed=1)
+    table = jax.numpy.stack([batch for (batch,) in itertools.islice(batches, 8)])
+    looped = small()
+    logs = [looped.run(lambda step: table[step], steps) for steps in (3, 5)][-1]
+    toy.assert_close(checkpoint.to_arrays(looped.state()), state, 1e-6)
+    assert looped.steps_done == 8
+    assert logs.keys() == {metric.name for metric in fitted.metrics}
+    assert np.isfinite(list(logs.values())).all()
+
+
+def test_finite_data_end_inside_an_execution():
+    gan = small(compiled={"steps_per_execution": 4})
+    batches = ((np.ones((8, 2), "float32"),) for _ in range(6))
+    gan.fit(batches, verbose=0)
+    assert gan.steps_done == 6
+    assert all(np.isfinite(v.numpy()).all() for v in gan.state().values())
+
+
+def test_what_a_callback_assigns_stays():
+    class Start(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.steps_done == 4:  # also the last batch of its epoch
+                self.model.leak.start.assign(9)
+
+    gan = small()
+    toy.fit(gan, 4, chosen=toy.points(), callbacks=[Start()])
+    assert int(gan.leak.start.value) == 9
+    toy.fit(gan, 1, chosen=toy.points())
+    assert (gan.steps_done, int(gan.leak.start.value)) == (5, 9)
+
+
+def test_a_callback_adds_an_average_and_leaves_it_in_the_generator():
+    gan = toy.gan("mlp")
+    callback = tg.EMACallback(0.5, swap_at_end=True)
+    toy.fit(gan, 3, chosen=toy.points(), callbacks=[callback])
+    raw = gan.sample(5, average=0)  # swapped: the shadow holds the raw weights
+    assert np.abs(raw - gan.sample(5, average=None)).max() > 0
+    toy.fit(gan, 1, chosen=toy.points())
+
+
+def test_a_lazy_branch_is_not_run_and_may_assign():
+    layer = keras.layers.BatchNormalization()
+    layer.build((None, 2))
+    runs_made = []
+
+    def then():
+        jax.debug.callback(lambda: runs_made.append(1))
+        return layer(jax.numpy.ones((4, 2)), training=True).sum()
+
+    for predicate, expected in ((False, 0.0), (True, 0.01)):
+        engine.lazy(jax.numpy.array(predicate), then, lambda: jax.numpy.zeros(()))
+        jax.effects_barrier()
+        assert len(runs_made) == int(predicate)
+        np.testing.assert_allclose(layer.moving_mean, [expected] * 2, rtol=1e-5)
+
+
+def test_gradients_see_the_given_weights_and_are_differentiable():
+    x = jax.numpy.array([[1.0, 2.0]])
+    slope = jax.grad(lambda x: engine.input_gradient(lambda y: (y**3).sum(axis=1), x).sum())(x)
+    np.testing.assert_allclose(slope, 6 * x)
+    weight, other = keras.Variable(3.0), keras.Variable(0.0, trainable=False)
+
+    def objective():
+        other.assign(weight * 2)
+        return weight * other, {"loss": weight.value}
+
+    (gradient,), report = engine.gradients([objective, objective], [weight])
+    assert float(gradient) == 12.0
+    assert (float(other.value), float(report["loss"]), float(weight.value)) == (6.0, 3.0, 3.0)
+
+
+def test_a_step_that_assigns_a_foreign_variable_is_refused():
+    foreign = keras.Variable(0.0)
+    gan = toy.gan("mlp", augment=[lambda images, draws: images + foreign.assign(1.0)])
+    with pytest.raises(UsageError, match="which the model does not know"):
+        toy.fit(gan, 1, chosen=toy.points())
+
+
+def test_the_train_command(tmp_path, capsys):
+    config, workdir = tmp_path / "tiny.py", tmp_path / "w"
+    config.write_text(CONFIG)
+    words = [f"--config={config}", f"--workdir={workdir}"]
+    assert train.main(["tfgan-ema train", *words]) == 0
+    assert list(checkpoint.checkpoints(workdir / "checkpoints")) == [10, 20]
+    assert (workdir / "evaluation.csv").read_text().count("\n") == 3
+    assert {"jax", "keras"} <= runs.read_run(workdir)["versions"].keys()
+    out = tmp_path / "points.npy"
+    assert sample.main(["sample", f"--workdir={workdir}", "--count=70", f"--out={out}"]) == 0
+    assert np.load(out).shape == (70, 2)
+    words = [f"--samples={workdir}", "--reference=ring", "--metrics=modes", "--count=500"]
+    assert evaluate.main(["evaluate", *words]) == 0
+    capsys.readouterr()
+    assert export.main(["export", f"--workdir={workdir}", f"--out={tmp_path / 'm'}"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "a SavedModel under KERAS_BACKEND=jax: it needs TensorFlow" in error
+    assert "\n" not in error
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: engine.strategy("multiworker"), "several processes are for TensorFlow"),
+        (lambda: engine.strategy("tpu"), "JAX sees no TPU here"),
+        (lambda: engine.strategy("cpu", "10.0.0.1"), "finds its own TPUs"),
+        (lambda: engine.strategy("single"), "unknown strategy 'single'"),
+        (lambda: data.load("tfds:mnist"), "TFDS does not import"),
+        (lambda: __import__("tfgan_ema.interop.tfgan"), "TF-GAN needs TensorFlow"),
+        (lambda: tg.LeakyEMA(mode="async_model", model="folder"), "a SavedModel under"),
+    ],
+)
+def test_what_is_not_there_is_one_line(ask, message):
+    with pytest.raises(UsageError, match=message) as error:
+        ask()
+    assert "\n" not in str(error.value)
