@@ -23,12 +23,12 @@ CASES = {
     "non_saturating_r1": ("conv", {"penalties": {"r1": {"weight": 1.0, "interval": 2}}}),
     "wasserstein_gp": ("mlp", {"loss": "wasserstein", "penalties": {"wgan_gp": {}}}),
     "relativistic_average": ("mlp", {"loss": "relativistic_average", "update": "g_first"}),
-    "alpha": ("mlp", {"loss": ("alpha", {"alpha_d": 0.6, "alpha_g": 1.0})}),
+    "alpha": (
+        "mlp", {"loss": ("alpha", {"alpha_d": 0.6, "alpha_g": 1.0}), "accumulate": 2,
+                "penalties": {"path_length": {"interval": 2}}},
+    ),
     "consensus": (
         "mlp", {"update": "simultaneous", "penalties": {"consensus": {"weight": 0.5}}},
-    ),
-    "path_length": (
-        "mlp", {"penalties": {"path_length": {"interval": 2}, "dragan": {}}, "accumulate": 2},
     ),
 }  # fmt: skip
 

@@ -40,12 +40,12 @@ def finished(process):
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    """What tells JAX to keep programs that are compiled more than once."""
-    folder = tmp_path_factory.mktemp("cache")
+def quick(tmp_path_factory):
+    """What makes JAX keep the programs that it compiles, and compile with less care."""
     return {
-        "JAX_COMPILATION_CACHE_DIR": str(folder),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
     }
 
 
@@ -113,17 +113,17 @@ def test_a_jax_checkpoint_is_exported_under_tensorflow(both, tmp_path):
     assert np.abs(sample.astype(int) - found["served/sample"]).max() <= 1
 
 
-def test_two_devices_equal_one(both, compiled):
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    finished(under_jax(HERE / "programs.py", "devices", both, **flags, **compiled))
+def test_two_devices_equal_one(both, quick):
+    flags = quick["XLA_FLAGS"] + " --xla_force_host_platform_device_count=2"
+    finished(under_jax(HERE / "programs.py", "devices", both, **quick | {"XLA_FLAGS": flags}))
     for name in ("hinge_sn", "relativistic_average"):
         spread = checkpoint.read(both / f"{name}_devices.npz")[0]
         toy.assert_close(spread, results(both, name)[1], 1e-5)
 
 
-def test_the_engine_in_a_process_without_tensorflow(compiled):
+def test_the_engine_in_a_process_without_tensorflow(quick):
     words = ["-m", "pytest", "--noconftest", "-p", "no:cacheprovider", HERE / "under_jax.py"]
-    finished(under_jax(*words, **compiled))
+    finished(under_jax(*words, **quick))
 
 
 CONFIG = """

@@ -39,7 +39,7 @@ def builder(name: str, root: Path) -> Any:
         with _quiet():
             return _builder(name, root)
     except ImportError as error:  # TFDS imports some of its parts only when they are used
-        raise Unavailable(f"TFDS does not import ({error})") from error
+        raise Unavailable(f"TFDS does not import ({_first_line(error)})") from error
 
 
 def on_disk(name: str, root: Path) -> bool:
