@@ -7,6 +7,7 @@ tried once, with a short timeout, before TFDS may download.
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import sys
 import urllib.error
 import urllib.request
@@ -35,6 +36,8 @@ def builder(name: str, root: Path) -> Any:
         UsageError: TFDS knows no such set, or it holds no images.
         Unavailable: it is not on disk and cannot be downloaded.
     """
+    if importlib.util.find_spec("tensorflow") is None:  # TFDS half imports, and prints a page
+        raise Unavailable("TFDS needs TensorFlow, which is not installed")
     try:
         with _quiet():
             return _builder(name, root)
