@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """Tests of the JAX engine, for a process of its own in which TensorFlow cannot be imported.
 
 ``KERAS_BACKEND=jax python -m pytest --noconftest tests/backends/under_jax.py``

@@ -421,9 +421,7 @@ def strategy(name: str, tpu: str = "") -> Strategy:
     if tpu:
         raise UsageError(f"--tpu={tpu} under JAX: it finds its own TPUs; leave the address out.")
     if name in ("gpu", "tpu") and name != backend:
-        raise UsageError(
-            f"--strategy={name}: JAX sees no {name.upper()} here; use --strategy=cpu."
-        )
+        raise UsageError(f"--strategy={name}: JAX sees no {name.upper()} here; use --strategy=cpu.")
     if name == "cpu" and backend != "cpu":
         jax.config.update("jax_default_device", jax.devices("cpu")[0])
     several = name in ("mirrored", "tpu") or (name == "auto" and backend != "cpu")
