@@ -4,7 +4,8 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TEST = ["hypothesis>=6.100", "mpmath>=1.3", "pytest>=8.0", "pytest-xdist>=3.5"]
+JAX = ["jax>=0.10"]
+TEST = ["hypothesis>=6.100", "mpmath>=1.3", "pytest>=8.0", "pytest-xdist>=3.5", *JAX]
 
 setup(
     name="tfgan_ema",
@@ -39,6 +40,7 @@ setup(
     ],
     extras_require={
         "test": TEST,
+        "jax": JAX,  # the other backend
         "dev": [*TEST, "build>=1.2", "ruff>=0.6"],
         "peers": ["prdc", "pytorch-fid", "torch", "torch-fidelity"],
     },

@@ -23,8 +23,8 @@ class Draws:
     several replicas draw together what one device draws alone.
 
     Attributes:
-        seed: the run's seed, a Python int or an int64 scalar tensor; or a tuple of S seeds for a
-            stack, whose rows are S equal parts, each what its seed alone would draw.
+        seed: the run's seed, a Python int or what the engine's sampler hands on (an int64 scalar
+            tensor; two uint32 words under JAX); or a tuple of S seeds for a stack, whose rows are S equal parts, each what its seed alone would draw.
         step: the counter, an integer or an integer scalar tensor.
         scope: prefix of the stream names, e.g. ``"d0/"`` for the first discriminator update.
     """

@@ -17,7 +17,7 @@ import toy
 
 import tfgan_ema as tg
 from tfgan_ema import checkpoint, data, runs
-from tfgan_ema.cli import evaluate, export, sample, train
+from tfgan_ema.cli import evaluate, export, reproduce, sample, train
 from tfgan_ema.engines import jax as engine
 from tfgan_ema.errors import UsageError
 
@@ -171,10 +171,14 @@ def test_the_train_command(tmp_path, capsys):
     words = [f"--samples={workdir}", "--reference=ring", "--metrics=modes", "--count=500"]
     assert evaluate.main(["evaluate", *words]) == 0
     capsys.readouterr()
-    assert export.main(["export", f"--workdir={workdir}", f"--out={tmp_path / 'm'}"]) == 2
-    error = capsys.readouterr().err.strip()
-    assert "a SavedModel under KERAS_BACKEND=jax: it needs TensorFlow" in error
-    assert "\n" not in error
+    for command, words, message in (
+        (export, [f"--workdir={workdir}", f"--out={tmp_path / 'm'}"], "a SavedModel"),
+        (reproduce, ["grid", f"--out={tmp_path / 'grid'}"], "reproduce grid"),
+    ):
+        assert command.main(["tfgan-ema", *words]) == 2
+        error = capsys.readouterr().err.strip()
+        assert f"{message} under KERAS_BACKEND=jax: it needs TensorFlow" in error
+        assert "\n" not in error
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,12 @@ def reproduce(values: flags.FlagValues, words: list[str]) -> None:
         raise unknown("experiment", words[0], EXPERIMENTS)
     out = output_folder(values.out)
     module, function = EXPERIMENTS[words[0]][0].split(":")
-    budget = () if words[0] == "dynamics" else (values.budget,)
+    budget = ()
+    if words[0] != "dynamics":  # which trains nothing and loads no Keras
+        from tfgan_ema import engines
+
+        engines.require_tensorflow(f"reproduce {words[0]}")
+        budget = (values.budget,)
     print(getattr(importlib.import_module(module), function)(out, *budget))
 
 
