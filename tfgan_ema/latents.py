@@ -24,7 +24,8 @@ class Draws:
 
     Attributes:
         seed: the run's seed, a Python int or what the engine's sampler hands on (an int64 scalar
-            tensor; two uint32 words under JAX); or a tuple of S seeds for a stack, whose rows are S equal parts, each what its seed alone would draw.
+            tensor; under JAX two uint32 words); or a tuple of S seeds for a stack, whose rows are
+            S equal parts, each what its seed alone would draw.
         step: the counter, an integer or an integer scalar tensor.
         scope: prefix of the stream names, e.g. ``"d0/"`` for the first discriminator update.
     """

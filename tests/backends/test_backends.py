@@ -126,6 +126,18 @@ def test_the_engine_in_a_process_without_tensorflow(quick):
     finished(under_jax(*words, **quick))
 
 
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_a_backend_that_is_not_installed_is_one_line(backend, tmp_path):
+    program = (
+        f"import sys; sys.modules[{backend!r}] = None; from tfgan_ema.cli import train;"
+        f"sys.exit(train.main(['train', '--config=quickstart', '--workdir={tmp_path}/w']))"
+    )
+    process = under_jax("-c", program, KERAS_BACKEND=backend)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert output.splitlines()[-1].startswith(f"train: {backend} is not installed: pip install")
+
+
 CONFIG = """
 from configs import base
 

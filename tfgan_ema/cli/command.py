@@ -51,6 +51,15 @@ def run(
         return function(values, positional) or 0
     except (UsageError, flags.Error) as error:
         return refuse(argv[0], error)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in ("tensorflow", "jax"):
+            raise
+        reason = (
+            f"{package} is not installed: pip install {package}, or choose the other backend with "
+            "KERAS_BACKEND=tensorflow or KERAS_BACKEND=jax."
+        )
+        return refuse(argv[0], UsageError(reason))
 
 
 def _parsed(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
