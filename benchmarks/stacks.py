@@ -41,7 +41,7 @@ class Networks(NamedTuple):
     seeds: int
 
 
-NETWORKS = {"4 x 256 units": Networks((256,) * 4, 5), "4 x 32 units": Networks((32,) * 4, 64)}
+NETWORKS = {"4 x 256 units": Networks((256,) * 4, 5), "4 x 32 units": Networks((32,) * 4, 16)}
 
 
 def flops(hidden: Sequence[int]) -> float:
