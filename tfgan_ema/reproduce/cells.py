@@ -102,7 +102,7 @@ def _run_all(cells: Sequence[Cell], folder: Path, workers: int) -> None:
     done = dict.fromkeys((cell.name for cell in cells), 0.0)
     total = sum(cell.cost for cell in cells)
     bar = tqdm.tqdm(
-        total=100, mininterval=1, miniters=0,
+        total=100, mininterval=1, miniters=0, smoothing=0,  # the mean rate: reports come in lumps
         bar_format="{l_bar}{bar}| {elapsed} passed, {remaining} left{postfix}",
     )  # fmt: skip
     pool = futures.ProcessPoolExecutor(workers, context, _one_thread, (reports,))
