@@ -4,7 +4,7 @@ The distance is ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))``. With any factor
 last trace is the sum of the singular values of ``F1 F2^T`` (the nuclear norm): the eigenvalues of
 ``S1 S2`` are their squares. Nothing is inverted and no root of a matrix is taken, so singular
 covariances (fewer samples than features) are no special case and no complex numbers can arise.
-Factors are cheap: the centred samples themselves, or a pivoted Cholesky factor of the covariance.
+Factors are cheap: the centred samples themselves, or a Cholesky factor of the covariance.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def gaussian(features: np.ndarray) -> Gaussian:
     mean = features.mean(axis=0)
     factor = (features - mean) / np.sqrt(len(features) - 1)
     if factor.shape[0] > factor.shape[1]:
-        factor = _pivoted_cholesky(factor.T @ factor)
+        factor = _cholesky(factor.T @ factor)
     return Gaussian(mean, factor)
 
 
@@ -137,17 +137,25 @@ def from_covariance(mean: object, covariance: object) -> Gaussian:
             f"expected shape {(len(mean), len(mean))}."
         )
     scale = np.abs(covariance).max(initial=0.0)
-    if not np.isfinite(scale) or not np.allclose(covariance, covariance.T, atol=1e-9 * scale):
+    if not np.isfinite(scale) or np.abs(covariance - covariance.T).max(initial=0) > 1e-9 * scale:
         raise UsageError("the covariance is not finite and symmetric: its file may be corrupt.")
-    return Gaussian(mean, _pivoted_cholesky(covariance))
+    return Gaussian(mean, _cholesky(covariance))
 
 
-def _pivoted_cholesky(covariance: np.ndarray) -> np.ndarray:
-    """``F [rank, d]`` with ``F^T F = covariance``; stops where only rounding noise is left."""
+def _cholesky(covariance: np.ndarray) -> np.ndarray:
+    """``F [rank, d]`` with ``F^T F = covariance``.
+
+    A singular covariance is factored with pivots, up to where only rounding noise is left, whose
+    root would count. A pivot that is clear of it says that none is needed, and saves half the time.
+    """
+    largest = covariance.diagonal().max(initial=0.0)
+    factor, failed = scipy.linalg.lapack.dpotrf(covariance)
+    if not failed and np.square(factor.diagonal()).min(initial=np.inf) > 1e-10 * largest:
+        return factor
     upper, pivots, rank, _ = scipy.linalg.lapack.dpstrf(covariance)
     factor = np.zeros((rank, len(covariance)))
     factor[:, pivots - 1] = np.triu(upper)[:rank]
     left = covariance.diagonal() - np.square(factor).sum(axis=0)
-    if np.abs(left).max(initial=0.0) > 1e-6 * covariance.diagonal().max(initial=0.0):
+    if np.abs(left).max(initial=0.0) > 1e-6 * largest:
         raise UsageError("the covariance has negative eigenvalues: its file may be corrupt.")
     return factor
