@@ -187,7 +187,7 @@ def mimicry(name: str) -> tuple[Any, Any]:
     if found is None:
         raise UsageError("torch_mimicry is not installed: pip install --no-deps torch-mimicry.")
     package = types.ModuleType("torch_mimicry")
-    package.__path__ = list(found.submodule_search_locations or [])
+    package.__spec__, package.__path__ = found, list(found.submodule_search_locations or [])
     sys.modules.setdefault("torch_mimicry", package)
     nets = importlib.import_module(f"torch_mimicry.nets.sngan.{name}")
     size = NETWORKS[name]
