@@ -17,7 +17,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["tfgan_ema*", "zoo*", "configs*"]),
-    package_data={"tfgan_ema": ["py.typed", "metrics/*.npz"]},
+    package_data={"tfgan_ema": ["py.typed", "metrics/*.npz"], "zoo": ["exports/**/*"]},
     install_requires=[
         "absl-py>=2.1",
         "importlib_resources",  # TensorFlow Datasets needs it and does not say so

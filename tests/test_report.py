@@ -158,13 +158,13 @@ def test_large_pictures_stay_small():
     noise = np.random.default_rng(0).integers(0, 256, (2100, 2100, 3), dtype=np.uint8)
     smooth = np.linspace(0, 255, 2100, dtype=np.uint8)[None, :, None].repeat(2100, 0)
     for image in (noise, smooth):
-        content = report._img(image, "x", report.WIDEST)
+        content = report.img(image, "x", report.WIDEST)
         (shown,) = pictures(content)["x"]
         assert shown.shape == (report.WIDEST, report.WIDEST)
         assert len(content) < 5e5
     small = noise[:40, :50]
     np.testing.assert_array_equal(
-        pictures(report._img(small[..., :1], "x", 100))["x"][0], small[..., 0]
+        pictures(report.img(small[..., :1], "x", 100))["x"][0], small[..., 0]
     )
 
 

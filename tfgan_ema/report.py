@@ -11,7 +11,7 @@ import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from keras import ops
@@ -102,21 +102,23 @@ def page(workdir: str | os.PathLike) -> str:
         "Evaluation": _evaluation(read_table(workdir / "evaluation.csv"), marks),
         "Training": _training(read_table(workdir / "metrics.csv"), marks),
         "Interpolation": _interpolation(gan, source),
-        "Nearest neighbours": _neighbours(gan, source) if source else _note(missing),
+        "Nearest neighbours": _neighbours(gan, source) if source else note(missing),
         "Configuration": _configuration(config, run),
     }
-    links = [f'<a href="#{_anchor(name)}">{name}</a>' for name in sections]
+    links = [f'<a href="#{anchor(name)}">{name}</a>' for name in sections]
     body = [_lead(config, run, gan.steps_done), f"<nav>{' '.join(links)}</nav>"]
     for name, content in sections.items():
-        body.append(f'<section id="{_anchor(name)}"><h2>{name}</h2>\n{content}</section>')
+        body.append(f'<section id="{anchor(name)}"><h2>{name}</h2>\n{content}</section>')
     return pages.page(workdir.resolve().name, [*body, SCRIPT], STYLE)
 
 
-def _anchor(name: str) -> str:
+def anchor(name: str) -> str:
+    """The id of a section."""
     return name.lower().replace(" ", "-")
 
 
-def _note(text: str) -> str:
+def note(text: str) -> str:
+    """A paragraph of remarks."""
     return f'<p class="note">{html.escape(text)}</p>'
 
 
@@ -172,10 +174,10 @@ def _configuration(config: ConfigDict, run: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
     every = pages.table(("key", "value"), [(k, _value(v)) for k, v in sorted(chosen.items())])
     return (
-        _note("The keys that differ from configs/base.py.")
+        note("The keys that differ from configs/base.py.")
         + pages.table(("key", "value", "default"), changed)
         + f"<details><summary>All {len(chosen)} keys</summary>{every}</details>"
-        + _note(f"Made with {versions}.")
+        + note(f"Made with {versions}.")
     )
 
 
@@ -194,7 +196,7 @@ def _curve(rows: Iterable[Mapping[str, str]], column: str) -> list[tuple[int, fl
 
 def _evaluation(rows: list[Mapping[str, str]], marks: Mapping[str, float]) -> str:
     if not rows:
-        return _note("The run was not evaluated: evaluate_every is 0, or it has not come to it.")
+        return note("The run was not evaluated: evaluate_every is 0, or it has not come to it.")
     histories: dict[str, list[Mapping[str, str]]] = {}
     for row in rows:
         histories.setdefault(row["generator"], []).append(row)
@@ -214,12 +216,12 @@ def _evaluation(rows: list[Mapping[str, str]], marks: Mapping[str, float]) -> st
         )
         for metric in metrics
     ]
-    return table + _pair(drawn)
+    return table + pair(drawn)
 
 
 def _training(rows: list[Mapping[str, str]], marks: Mapping[str, float]) -> str:
     if not rows:
-        return _note("Nothing is logged yet: log_every is not reached.")
+        return note("Nothing is logged yet: log_every is not reached.")
     columns = [column for column in rows[0] if column not in ("step", "seconds_per_step")]
     distances = [column for column in columns if column.startswith("distance/")]
     groups = [
@@ -239,7 +241,7 @@ def _training(rows: list[Mapping[str, str]], marks: Mapping[str, float]) -> str:
         )
         for title, names, colour in groups
     ]
-    return _pair(drawn)
+    return pair(drawn)
 
 
 def _leak_starts(gan: Any) -> dict[str, float]:
@@ -248,7 +250,7 @@ def _leak_starts(gan: Any) -> dict[str, float]:
     return {"leak starts": float(gan.leak.start)}
 
 
-def _pair(figures: Iterable[str]) -> str:
+def pair(figures: Iterable[str]) -> str:
     """Figures side by side, or one below the other where the page is narrow."""
     return f'<div class="pair">{"".join(figures)}</div>'
 
@@ -271,13 +273,13 @@ def _samples(folder: Path, names: Sequence[str]) -> str:
     """Pictures of `SampleGrid` behind a slider; ``names`` are those of their halves."""
     found = sorted(folder.glob("step_*.png"), key=_step)
     if not found:
-        return _note("No samples yet: sample_every is not reached.")
+        return note("No samples yet: sample_every is not reached.")
     chosen = _spread(found, MOST_STEPS)
     frames = [_frame(path, names, path is not chosen[-1]) for path in chosen]
     some = f" {len(chosen)} of {len(found)} pictures, evenly spread." if chosen != found else ""
     last = len(chosen) - 1
     return (
-        _note(
+        note(
             f"The same latents at every step; the arrow keys move the slider.{some} Large pictures "
             "are compressed here; the folder samples has them as they were."
         )
@@ -298,36 +300,64 @@ def _frame(path: Path, names: Sequence[str], hidden: bool) -> str:
     parts = [picture[:, :half], picture[:, -half:]] if len(names) == 2 else [picture]
     step = f"{_step(path):,}"
     figures = [
-        _figure(name, part, f"{name}, step {step}") for name, part in zip(names, parts, strict=True)
+        figure(name, part, f"{name}, step {step}") for name, part in zip(names, parts, strict=True)
     ]
-    return f'<div class="frame" data-step="{step}"{" hidden" * hidden}>{_pair(figures)}</div>\n'
+    return f'<div class="frame" data-step="{step}"{" hidden" * hidden}>{pair(figures)}</div>\n'
 
 
 def _interpolation(gan: Any, source: Source | None) -> str:
     """Paths between latents, through the raw and the averaged generator."""
     images = len(gan.generator.output_shape) == 4
-    stops = STOPS if images else 8 * STOPS
-    ends = ops.convert_to_numpy(gan.latent.draw(2 * PATHS, Draws(0, 0, "report/")))
-    start, end = (np.repeat(half, stops, axis=0) for half in np.split(ends, 2))
-    share = np.tile(np.linspace(0, 1, stops), PATHS)
-    curved = isinstance(gan.latent, latents.Normal | latents.Hypersphere)
-    path = slerp(start, end, share) if curved else start + share[:, None] * (end - start)
-    labels, fixed = None, ""
-    if gan.num_classes is not None:
-        rows = np.arange(PATHS) % gan.num_classes
-        labels, fixed = np.repeat(rows, stops), f" Their labels: {', '.join(map(str, rows))}."
+    paths = latent_paths(gan.latent, gan.num_classes, images)
     figures = []
     for name, average in _generators(gan).items():
-        made = gan.generate(path, labels, average=average)
-        if images:
-            figures.append(_figure(name, png.grid(made, STOPS), f"{name}, {PATHS} latent paths"))
-        else:
+        made = gan.generate(paths.latents, paths.labels, average=average)
+        samples = ground = None
+        if not images:
             samples = gan.sample(CLOUD, 1, average=average)
             ground = samples if source is None else _batch(source, CLOUD)
-            figures.append(charts.plane(name, ground, samples, made.reshape(PATHS, stops, 2)))
+        figures.append(paths_figure(name, made, samples, ground))
+    return note(paths.said) + pair(figures)
+
+
+class Paths(NamedTuple):
+    """Paths between pairs of latents.
+
+    Attributes:
+        latents: [PATHS * stops, d], path after path.
+        labels: of a conditional generator, one class a path, int [PATHS * stops].
+        said: what they are, for the page.
+    """
+
+    latents: np.ndarray
+    labels: np.ndarray | None
+    said: str
+
+
+def latent_paths(prior: Any, num_classes: int | None, images: bool) -> Paths:
+    """The same paths for every generator of that prior: great circles where it is round."""
+    stops = STOPS if images else 8 * STOPS
+    ends = ops.convert_to_numpy(prior.draw(2 * PATHS, Draws(0, 0, "report/")))
+    start, end = (np.repeat(half, stops, axis=0) for half in np.split(ends, 2))
+    share = np.tile(np.linspace(0, 1, stops), PATHS)
+    curved = isinstance(prior, latents.Normal | latents.Hypersphere)
+    path = slerp(start, end, share) if curved else start + share[:, None] * (end - start)
+    labels, fixed = None, ""
+    if num_classes is not None:
+        rows = np.arange(PATHS) % num_classes
+        labels, fixed = np.repeat(rows, stops), f" Their labels: {', '.join(map(str, rows))}."
     kind = "Great-circle" if curved else "Straight"
     what = "a row each" if images else f"among {CLOUD} samples in blue, over the data in grey"
-    return _note(f"{kind} paths between {PATHS} pairs of latents, {what}.{fixed}") + _pair(figures)
+    return Paths(path, labels, f"{kind} paths between {PATHS} pairs of latents, {what}.{fixed}")
+
+
+def paths_figure(
+    name: str, made: np.ndarray, samples: np.ndarray | None, ground: np.ndarray | None
+) -> str:
+    """What a generator makes along `latent_paths`; points among samples over data."""
+    if made.ndim == 4:
+        return figure(name, png.grid(made, STOPS), f"{name}, {PATHS} latent paths")
+    return charts.plane(name, ground, samples, made.reshape(PATHS, -1, 2))
 
 
 def _batch(source: Source, most: int) -> np.ndarray:
@@ -344,7 +374,7 @@ def _neighbours(gan: Any, source: Source) -> str:
     training = np.concatenate([_features(space, chunk) for chunk in chunks])
     generated = _features(space, samples)
     found = nearest_real(training, generated)
-    said = _note(
+    said = note(
         f"{DRAWN} samples of the {name} generator against {len(rows):,} of {source.count:,} "
         f"training samples, by Euclidean distance in {_said(space)}. The median distance to the "
         f"nearest training sample is {charts.short(found.ratio)} times that between training "
@@ -368,7 +398,7 @@ def _neighbours(gan: Any, source: Source) -> str:
     head = f'<tr><th>sample</th><th colspan="{NEAREST}">nearest training images, distance</th></tr>'
     return (
         said
-        + _note(f"The {SHOWN} samples that lie nearest to a training image:")
+        + note(f"The {SHOWN} samples that lie nearest to a training image:")
         + f'<div class="wide"><table class="neighbours">{head}{"".join(lines)}</table></div>'
     )
 
@@ -392,13 +422,14 @@ def _shrunk(image: np.ndarray, width: int) -> np.ndarray:
 
 
 def _cell(image: np.ndarray, description: str, text: str) -> str:
-    return f"<td>{_img(image, description, 128)}{text}</td>"
+    return f"<td>{img(image, description, 128)}{text}</td>"
 
 
-def _figure(caption: str, image: np.ndarray, description: str) -> str:
+def figure(caption: str, image: np.ndarray, description: str) -> str:
+    """A picture [h, w, 1 or 3], uint8, below its caption."""
     return (
         f"<figure><figcaption>{html.escape(caption)}</figcaption>"
-        f"{_img(image, description, WIDEST)}</figure>"
+        f"{img(image, description, WIDEST)}</figure>"
     )
 
 
@@ -406,7 +437,7 @@ def _picture(image: np.ndarray) -> Image.Image:
     return Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image)
 
 
-def _img(image: np.ndarray, description: str, widest: int) -> str:
+def img(image: np.ndarray, description: str, widest: int) -> str:
     """An image in the page: exact where that takes few bytes, else compressed."""
     picture = _picture(image)
     picture.thumbnail((widest, 8 * widest))

@@ -1,6 +1,7 @@
 """The networks that the papers train: `build` makes a generator and a discriminator by name.
 
-One file a family, its channel table at the top. Nothing heavy is imported before `build`.
+One file a family, its channel table at the top. Nothing heavy is imported before `build`. `load`
+gives a generator that comes trained with the package (see `shipped`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tfgan_ema.errors import UsageError, unknown
+from zoo.shipped import load as load
 
 if TYPE_CHECKING:
     import keras

@@ -15,7 +15,9 @@ FIXTURES = Path(__file__).parent / "fixtures"
 def test_list_names_every_network(capsys):
     assert main.main(["zoo", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["name", *zoo.names()]
+    networks, trained = lines[: lines.index("")], lines[lines.index("") + 1 :]
+    assert [line.split()[0] for line in networks] == ["network", *zoo.names()]
+    assert [line.split()[0] for line in trained] == ["trained", *zoo.shipped.names()]
     row = next(line for line in lines if line.startswith("sngan_32 ")).split()
     assert row[1:4] == ["32", "4,276,739", "1,053,825"]
 
@@ -81,6 +83,13 @@ def write_state_dict(path, tensors):
     [
         ([], "say what to do"),
         (["lst"], "did you mean 'list'"),
+        (["gallery"], "--out is missing"),
+        (["gallery", "ring_mlp", "--out=OUT"], "leave the name out"),
+        (["check"], "expected one trained model's name"),
+        (["check", "no_such"], "unknown shipped model"),
+        (["add", "ring_mlp"], "--workdir is missing"),
+        (["add", "no_such", "--workdir=none"], "unknown recipe of configs/shipped.py"),
+        (["add", "grid_mlp", "--workdir=none"], "is not a work directory"),
         (["show"], "expected one network's name"),
         (["show", "sngan_33"], "did you mean 'sngan_32'"),
         (["list", "sngan_32"], "zoo show sngan_32"),

@@ -10,9 +10,10 @@ from absl import flags
 
 from tfgan_ema.cli import command
 from tfgan_ema.errors import UsageError
+from zoo import shipped
 
 USAGE = """
-usage: tfgan-ema sample (--workdir=DIR | --model=DIR) --count=64 --seed=0 --out=FILE_OR_DIR
+usage: tfgan-ema sample (--workdir=DIR | --model=DIR|NAME) --count=64 --seed=0 --out=FILE_OR_DIR
 
 Draws samples of an averaged generator. The end of --out decides the form: .png is one grid, .npy is
 an array (uint8 [n, h, w, c]), anything else is a folder of numbered PNG files.
@@ -20,7 +21,9 @@ an array (uint8 [n, h, w, c]), anything else is a folder of numbered PNG files.
 
 FLAGS = command.new_flags()
 flags.DEFINE_string("workdir", None, "Work directory of `tfgan-ema train`.", flag_values=FLAGS)
-flags.DEFINE_string("model", None, "Folder of `tfgan-ema export`.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "model", None, "Folder of `tfgan-ema export`, or a model of `tfgan-ema zoo`.", flag_values=FLAGS
+)
 flags.DEFINE_integer("count", 64, "How many samples.", flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "Equal seeds give equal samples.", flag_values=FLAGS)
 flags.DEFINE_string("out", None, "A .png, a .npy or a folder.", flag_values=FLAGS)
@@ -41,7 +44,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _sample(values: flags.FlagValues, positional: list[str]) -> None:
     if (values.workdir is None) == (values.model is None):
-        raise UsageError("give either --workdir=DIR (a run) or --model=DIR (an exported model).")
+        raise UsageError(
+            "give either --workdir=DIR (a run) or --model=DIR (an exported model, or the name of a "
+            "shipped one)."
+        )
     if not values.out:
         raise UsageError("--out is missing: a .png (grid), a .npy (array) or a folder.")
     if values.count < 1:
@@ -49,19 +55,20 @@ def _sample(values: flags.FlagValues, positional: list[str]) -> None:
     out = Path(values.out)
     if out.suffix not in (".png", ".npy") and out.exists() and not out.is_dir():
         raise UsageError(f"--out={out} is a file: expected a .png, a .npy or a folder.")
+    folder = shipped.locate(values.model) if values.model else None
     command.start_engine()
-    images = _from_model(values) if values.model else _from_run(values)
+    images = _from_model(values, folder) if folder else _from_run(values)
     write(out, images)
     print(f"{len(images)} samples: {out}")
 
 
-def _from_model(values: flags.FlagValues):
+def _from_model(values: flags.FlagValues, folder: Path):
     from tfgan_ema import export
 
     for name in ("truncation", "step"):
         if values[name].value is not None:
             raise UsageError(f"--{name} belongs to --workdir: an exported model is fixed.")
-    return export.load_generator(values.model).sample(values.count, values.seed, values.label)
+    return export.load_generator(folder).sample(values.count, values.seed, values.label)
 
 
 def _from_run(values: flags.FlagValues):

@@ -1,0 +1,58 @@
+"""The trained models that come with the package: SavedModels with cards, found by name.
+
+``exports/NAME/`` holds the SavedModel of an averaged generator, ``card.json`` (what it is, how it
+was made, what it scores), ``card.md`` (the same for people) and ``samples.png``. `tfgan_ema.cards`
+makes and checks them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfgan_ema.errors import unknown
+
+if TYPE_CHECKING:
+    from tfgan_ema.export import ExportedGenerator
+
+FOLDER = Path(__file__).parent / "exports"
+
+
+def names() -> list[str]:
+    """The shipped models, sorted."""
+    return sorted(path.parent.name for path in FOLDER.glob("[!.]*/card.json"))
+
+
+def folder(name: str) -> Path:
+    """Where a model lies; raises `UsageError` if there is none of that name."""
+    if name not in names():
+        raise unknown("shipped model", name, names())
+    return FOLDER / name
+
+
+def card(name: str) -> dict[str, Any]:
+    """The content of a model's ``card.json``; see `tfgan_ema.cards.add` for its keys."""
+    return json.loads((folder(name) / "card.json").read_text(encoding="utf-8"))
+
+
+def load(name: str) -> ExportedGenerator:
+    """A shipped model: callable on latents, with ``sample(count, seed)``.
+
+    Needs TensorFlow, whatever Keras's backend.
+
+    Raises:
+        UsageError: no model of that name.
+    """
+    from tfgan_ema import export
+
+    return export.load_generator(folder(name))
+
+
+def locate(model: str) -> Path:
+    """The folder that a ``--model`` flag means: one on disk, or that of a shipped model.
+
+    Raises:
+        UsageError: neither.
+    """
+    return Path(model) if Path(model).exists() else folder(model)
