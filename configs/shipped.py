@@ -15,6 +15,8 @@ _FASHION = {
     "data.name": "fashion_mnist",
     "data.channels": 1,
     "evaluate.metrics": ("fd_fashion_classifier", "precision_recall_fashion_classifier"),
+    "evaluate.samples": 5000,
+    "evaluate_every": 2500,
 }
 _SN = {"loss.name": "hinge", "network": {"name": "sngan_32", "width": 0.125}}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -104,7 +105,7 @@ def add(
             "recipe": f"configs/shipped.py:{name}",
             "changes": _changes(recipes.get_config(name), config),
             "config": run["config"],
-            "commands": _commands(name, workdir, recipes.get_config(name), config, average),
+            "commands": _commands(name, recipes.get_config(name), config, average),
             "average": gan.shadows[index].rule.name,
             "steps": gan.steps_done,
             "hours": _hours(workdir),
@@ -232,11 +233,14 @@ def _changes(recipe: ConfigDict, config: ConfigDict) -> dict[str, Any]:
 
 
 def _commands(
-    name: str, workdir: Path, recipe: ConfigDict, config: ConfigDict, average: str
+    name: str, recipe: ConfigDict, config: ConfigDict, average: str
 ) -> dict[str, str]:
     """What makes the run, the model and its numbers again."""
-    changes = "".join(f" --config.{k}={v}" for k, v in _changes(recipe, config).items())
-    place = f"runs/{workdir.resolve().name}"
+    changes = "".join(
+        " " + shlex.quote(f"--config.{key}={tuple(value) if isinstance(value, list) else value}")
+        for key, value in _changes(recipe, config).items()
+    )
+    place = f"runs/{name}"
     return {
         "train": f"tfgan-ema train --config=shipped:{name} --workdir={place}{changes}",
         "add": f"tfgan-ema zoo add {name} --workdir={place} --average={average}",

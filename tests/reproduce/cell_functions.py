@@ -1,4 +1,4 @@
-"""Cells without training, for the tests of the runner."""
+"""Cells for the tests of the runner."""
 
 from pathlib import Path
 
@@ -12,3 +12,14 @@ def square(value, log, folder, progress):
         raise RuntimeError(f"cell {value} is broken")
     (folder / f"shared-{value}.npz").touch()
     return {"square": value * value, "third": value / 3}
+
+
+def interrupted(folder, progress, **options):
+    """A cell of `images` that breaks off after two thirds of its steps."""
+    from tfgan_ema.reproduce import images
+
+    def stop(share):
+        if share > 0.6:
+            raise RuntimeError("interrupted")
+
+    return images.measure(**options, folder=folder, progress=stop)

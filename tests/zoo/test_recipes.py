@@ -5,7 +5,15 @@ import pytest
 
 import zoo
 from configs import _tables as tables
-from configs import alpha, averaging, leaky, leaky_sngan_lsun_church, published, relativistic
+from configs import (
+    alpha,
+    averaging,
+    leaky,
+    leaky_sngan_lsun_church,
+    published,
+    relativistic,
+    shipped,
+)
 from tfgan_ema import averaging as rules
 from tfgan_ema import latents, losses, mixing, optimizers, penalties, runs
 from tfgan_ema.errors import UsageError
@@ -16,6 +24,7 @@ FILES = {
     "leaky": leaky,
     "published": published,
     "relativistic": relativistic,
+    "shipped": shipped,
 }
 
 

@@ -19,6 +19,9 @@ EXPERIMENTS = {
     "grid": ("tfgan_ema.reproduce.grid:reproduce", "a grid of Gaussians, averaging paper table 1"),
     "ring": ("tfgan_ema.reproduce.ring:reproduce", "a ring of Gaussians, averages and LeakyEMA"),
     "alpha_ring": ("tfgan_ema.reproduce.ring:reproduce_alpha", "the ring under alpha-losses"),
+    "images": ("tfgan_ema.reproduce.images:reproduce", "averages and LeakyEMA on real images"),
+    "fashion": ("tfgan_ema.reproduce.images:reproduce_fashion", "the same on Fashion-MNIST alone"),
+    "cifar": ("tfgan_ema.reproduce.images:reproduce_cifar", "the same on CIFAR-10 alone"),
     "toy2d": ("tfgan_ema.reproduce.toy2d:reproduce", "Gaussian, line, circle, four lines"),
 }
 

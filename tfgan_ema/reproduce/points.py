@@ -105,7 +105,7 @@ def train(
 
     if middle and gan.leak:
         if middle.exists():
-            _go_on_from(gan, middle)
+            go_on_from(gan, middle)
         else:
             gan.run(batch, half)
     while gan.steps_done < steps:
@@ -115,7 +115,7 @@ def train(
         yield gan.steps_done, logs
 
 
-def _go_on_from(gan: GAN, path: Path) -> None:
+def go_on_from(gan: GAN, path: Path) -> None:
     """Puts the state of a GAN without a leak into one that differs in nothing else."""
     arrays, _ = checkpoint.read(path)
     state = gan.state()
