@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -216,11 +217,8 @@ def _measured(gan: Any, index: int, evaluator: Evaluator) -> dict[str, Any]:
     for seed in seeds:
         evaluator.seed = seed
         for generator, average in (("raw", None), ("averaged", index)):
-
-            def sample(count: int, seed: int, average: int | None = average) -> np.ndarray:
-                return gan.sample(count, seed, average=average)
-
-            for metric, value in evaluator(sample).items():
+            scores = evaluator(functools.partial(gan.sample, average=average))
+            for metric, value in scores.items():
                 found[generator].setdefault(metric, []).append(value)
     spaces = {metric: METRICS[metric].space for metric in evaluator.metrics}
     return {"samples": evaluator.samples, "seeds": seeds, "spaces": spaces, **found}

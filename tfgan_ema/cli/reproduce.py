@@ -30,8 +30,8 @@ flags.DEFINE_string("out", None, "The folder to write into.", flag_values=FLAGS)
 flags.DEFINE_string(
     "budget",
     "desk",
-    "How much: smoke (a minute, to see it run), desk (an hour or two on two cores) or paper (the "
-    "authors' own). The dynamics have one budget, half a minute.",
+    "How much: smoke (a minute, to see it run), desk (an hour or two on two cores; cifar a night) "
+    "or paper (the authors' own). The dynamics have one budget, half a minute.",
     flag_values=FLAGS,
 )
 

@@ -9,6 +9,7 @@ own order of data and its own first weights.
 from __future__ import annotations
 
 import base64
+import functools
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -205,8 +206,7 @@ def measure(
         points.go_on_from(gan, _fork(folder, plain, leak["start_step"]))
 
     def score(column: str, evaluator: Evaluator) -> dict[str, Any]:
-        average = columns[column]
-        scores = evaluator(lambda count, seed: gan.sample(count, seed, average=average))
+        scores = evaluator(functools.partial(gan.sample, average=columns[column]))
         return {
             "problem": problem, "leak": label(leak), "seed": seed, "generator": column,
             "step": gan.steps_done, "samples": evaluator.samples, "metric": distance,
