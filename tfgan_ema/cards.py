@@ -266,7 +266,7 @@ def _history(workdir: Path) -> dict[str, dict[str, list[list[float]]]]:
 
 
 def _data_licence(name: str) -> str:
-    return DATA_LICENCES.get(name, "none needed: drawn from a seed")
+    return DATA_LICENCES.get(name, "none needed (drawn from a seed)")
 
 
 def _limits(card: Mapping[str, Any]) -> list[str]:

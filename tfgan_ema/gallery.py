@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tfgan_ema import cards, charts, latents, pages, report, runs
+from tfgan_ema import cards, charts, data, latents, pages, report, runs
 from tfgan_ema.errors import UsageError
 from tfgan_ema.export import ExportedGenerator
 from zoo import shipped
@@ -41,8 +41,8 @@ def page() -> str:
         raise UsageError(f"{shipped.FOLDER} holds no model: `tfgan-ema zoo add` makes one.")
     links = [f'<a href="#{report.anchor(name)}">{name}</a>' for name in names]
     lead = (
-        f"{len(names)} averaged generators that come with the package. Samples are the first of "
-        "seed 0: none is chosen."
+        "Averaged generators that come with the package. Samples are the first of seed 0: none is "
+        "chosen."
     )
     body = [f'<p class="lead">{lead}</p>', f"<nav>{' '.join(links)}</nav>"]
     body += [_model(shipped.card(name), shipped.folder(name)) for name in names]
@@ -54,14 +54,15 @@ def _model(card: Mapping[str, Any], folder: Path) -> str:
     with Image.open(folder / "samples.png") as file:
         picture = np.asarray(file)
     said = f"First {drawn['count']} samples of seed {drawn['seed']}"
-    figures = [report.figure(said, picture, f"{said} of {name}"), _paths(card, folder)]
+    paths, remark = _paths(card, folder)
     head = ("metric", "raw", "averaged", "averaged - raw")
     drawn_curves = [charts.lines(metric, curves) for metric, curves in card["history"].items()]
     limits = "".join(f"<li>{html.escape(limit)}</li>" for limit in card["limits"])
     parts = [
         f'<section class="card" id="{report.anchor(name)}"><h2>{html.escape(name)}</h2>',
         report.note(_lead(card)),
-        report.pair(figures),
+        report.pair([report.figure(said, picture, f"{said} of {name}"), paths]),
+        report.note(remark),
         "<h3>Scores</h3>",
         pages.table(head, cards.score_rows(card)),
         report.note(cards.scores_note(card)),
@@ -75,24 +76,28 @@ def _model(card: Mapping[str, Any], folder: Path) -> str:
 
 
 def _lead(card: Mapping[str, Any]) -> str:
-    network, data = card["config"]["network"]["name"], card["data"]
+    network, trained_on = card["config"]["network"]["name"], card["data"]
     return (
-        f"{network} on {data['name']}, {card['parameters']:,} parameters, "
+        f"{network} on {trained_on['name']}, {card['parameters']:,} parameters, "
         f"{card['bytes'] / 1e6:.2f} MB; average {card['average']} after {card['steps']:,} steps, "
-        f"{card['hours']:.2f} hours. Licence {card['licence']}, data: {data['licence']}."
+        f"{card['hours']:.2f} hours. Licence {card['licence']}, of the data: {trained_on['licence']}."
     )
 
 
-def _paths(card: Mapping[str, Any], folder: Path) -> str:
-    """What the model makes along the paths that a report shows."""
+def _paths(card: Mapping[str, Any], folder: Path) -> tuple[str, str]:
+    """What the model makes along the paths that a report shows, and what they are."""
     model = ExportedGenerator(folder)
     dim = model.signatures["serving_default"].structured_input_signature[1]["latent"].shape[1]
     images = len(card["data"]["shape"]) == 3
     prior = latents.get(card["config"]["latent"], dim)
     paths = report.latent_paths(prior, card["data"]["num_classes"], images)
     inputs = paths.latents if paths.labels is None else [paths.latents, paths.labels]
-    cloud = None if images else model.sample(report.CLOUD, 1)
-    return report.paths_figure(paths.said, np.asarray(model(inputs)), cloud, cloud)
+    samples = ground = None
+    if not images:  # mixtures, which are drawn, not fetched
+        samples = model.sample(report.CLOUD, 1)
+        ground = data.load(card["data"]["name"]).batch(range(report.CLOUD))[0]
+    drawn = report.paths_figure("Interpolation", np.asarray(model(inputs)), samples, ground)
+    return drawn, paths.said
 
 
 def _use(name: str) -> str:
