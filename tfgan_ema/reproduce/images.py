@@ -412,12 +412,13 @@ def _curves(table: Sequence[dict[str, Any]], sizes: Budget) -> Figure:
 
 
 def _strip(pictures: dict[str, str]) -> str:
-    """Pictures of all steps side by side."""
+    """Pictures of all steps side by side, a pixel as four."""
     columns = []
     for step in sorted(pictures, key=int):
         with Image.open(io.BytesIO(base64.b64decode(pictures[step]))) as image:
             columns.append(np.asarray(image))
     stream = io.BytesIO()
-    Image.fromarray(np.concatenate(columns, axis=1)).save(stream, format="PNG")
+    twice = np.concatenate(columns, axis=1).repeat(2, axis=0).repeat(2, axis=1)
+    Image.fromarray(twice).save(stream, format="PNG")
     uri = "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
     return pages.image(uri, "samples by step")
