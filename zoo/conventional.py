@@ -12,7 +12,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from tfgan_ema.layers import SNConv2D, SNDense, batch_norm
+from tfgan_ema.layers import ResampledConv2D, SNConv2D, SNDense, batch_norm
 from zoo.common import check_channels, scaled, start_size, to_image, unconditional
 
 # generator: the grid's channels, then each doubling's; discriminator: the 1x1 layer's channels,
@@ -53,8 +53,10 @@ def build(
     def normed(x, name):
         return layers.LeakyReLU(0.2)(batch_norm(name=f"{name}_norm")(x))
 
-    def normed_conv(x, filters, name):
-        conv = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=name, **normal)
+    def normed_conv(x, filters, name, resample=None):
+        conv = ResampledConv2D(
+            filters, 3, resample=resample, use_bias=False, name=name, **normal
+        )
         return normed(conv(x), name)
 
     latent = keras.Input((latent_dim,), name="latent")
@@ -62,7 +64,7 @@ def build(
     x = normed(layers.Reshape((grid, grid, up[0]))(x), "dense")
     x = normed_conv(x, up[0], "conv")
     for index, filters in enumerate(up[1:]):
-        x = normed_conv(layers.UpSampling2D(2)(x), filters, f"up{index}_conv1")
+        x = normed_conv(x, filters, f"up{index}_conv1", "up")
         x = normed_conv(x, filters, f"up{index}_conv2")
     x = layers.Conv2D(channels, 1, name="to_image", **normal)(x)
     generator = keras.Model(latent, to_image(x, tanh=False), name="generator")

@@ -26,6 +26,7 @@ from tfgan_ema.errors import unknown
 from tfgan_ema.layers import (
     BlockStyle,
     ConditionalBatchNorm,
+    ResampledConv2D,
     SNConv2D,
     SNDense,
     SNEmbedding,
@@ -114,8 +115,8 @@ def _xavier(gain: float) -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(gain**2, "fan_avg", "uniform")
 
 
-def _conv(layer, gain: float, filters: int, size: int, name: str) -> keras.layers.Layer:
-    return layer(filters, size, padding="same", kernel_initializer=_xavier(gain), name=name)
+def _conv(layer, gain: float, filters: int, kernel_size: int, **kwargs) -> keras.layers.Layer:
+    return layer(filters, kernel_size, kernel_initializer=_xavier(gain), **kwargs)
 
 
 def _style(layer, **kwargs) -> BlockStyle:
@@ -136,18 +137,18 @@ def _generator(grid, start, blocks, channels, latent_dim, num_classes, reading, 
             return batch_norm(name=name)(x)
         return ConditionalBatchNorm(num_classes, name=name)([x, label])
 
-    style = _style(layers.Conv2D, norm=norm, **reading)
+    style = _style(ResampledConv2D, norm=norm, **reading)
     x = layers.Dense(grid * grid * start, name="dense")(latent)
     x = layers.Reshape((grid, grid, start))(x)
     for index, filters in enumerate(blocks):
         x = up_block(x, filters, style, f"block{index}")
     x = ops.relu(batch_norm(name="norm")(x))  # unconditional also in the conditional network
-    x = _conv(layers.Conv2D, 1.0, channels, 3, "to_image")(x)
+    x = _conv(ResampledConv2D, 1.0, channels, 3, name="to_image")(x)
     return keras.Model(with_label(latent, label), to_image(x, tanh), name="generator")
 
 
 def _discriminator(size, channels, blocks, halvings, num_classes, spectral_norm, pool, reading):
-    conv, dense = (SNConv2D, SNDense) if spectral_norm else (layers.Conv2D, layers.Dense)
+    conv, dense = (SNConv2D, SNDense) if spectral_norm else (ResampledConv2D, layers.Dense)
     images = keras.Input((size, size, channels), name="images")
     label = None if num_classes is None else label_input()
     style = _style(conv, **reading)

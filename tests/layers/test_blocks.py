@@ -73,8 +73,14 @@ def test_attention_by_its_formula(rng):
     np.testing.assert_allclose(model(x), expected, atol=1e-4)
 
 
-def plain(filters, size, name):
-    return keras.layers.Conv2D(filters, size, padding="same", name=name)
+def plain(filters, kernel_size, **kwargs):
+    return tl.ResampledConv2D(filters, kernel_size, **kwargs)
+
+
+def convolve(model, name, x):
+    """The convolution with a layer's weights, without its change of resolution."""
+    conv = model.get_layer(name)
+    return tf.nn.conv2d(x, conv.kernel, 1, "SAME") + conv.bias
 
 
 STYLE = tl.BlockStyle(conv=plain, shortcut=plain)
@@ -89,29 +95,30 @@ def test_discriminator_block(rng, down, first, filters):
     outputs = tl.down_block(inputs, filters, STYLE, "b", down=down, first=first)
     model = keras.Model(inputs, outputs)
     x = rng.normal(size=(2, 4, 4, 4)).astype("float32")
-    conv1, conv2 = model.get_layer("b_conv1"), model.get_layer("b_conv2")
-    assert conv1.filters == (filters if first else 4)
-    h = conv2(tf.nn.relu(conv1(x if first else tf.nn.relu(x))))
-
-    def pool(t):
-        return tf.nn.avg_pool2d(t, 2, 2, "VALID") if down else t
-
+    assert model.get_layer("b_conv1").filters == (filters if first else 4)
+    h = convolve(model, "b_conv1", x if first else tf.nn.relu(x))
+    h = convolve(model, "b_conv2", tf.nn.relu(h))
     learned = first or down or filters != 4
-    shortcut = model.get_layer("b_shortcut") if learned else lambda t: t
-    expected = pool(h) + (shortcut(pool(x)) if first else pool(shortcut(x)))
+    expected = h + (convolve(model, "b_shortcut", x) if learned else x)
+    if down:
+        expected = tf.nn.avg_pool2d(expected, 2, 2, "VALID")
     np.testing.assert_allclose(model(x), expected, atol=1e-5)
     assert learned or "b_shortcut" not in [layer.name for layer in model.layers]
 
 
-def test_generator_block(rng):
-    style = tl.BlockStyle(plain, plain, norm=lambda x, name: keras.layers.Rescaling(2.0)(x))
+@pytest.mark.parametrize("upsampling", ["nearest", "bilinear"])
+def test_generator_block(rng, upsampling):
+    style = tl.BlockStyle(
+        plain, plain, lambda x, name: keras.layers.Rescaling(2.0)(x), upsampling=upsampling
+    )
     inputs = keras.Input((3, 3, 4))
     model = keras.Model(inputs, tl.up_block(inputs, 5, style, "b"))
     x = rng.normal(size=(2, 3, 3, 4)).astype("float32")
 
     def up(t):
-        return np.asarray(t).repeat(2, 1).repeat(2, 2)
+        return tf.image.resize(t, (6, 6), upsampling)
 
-    h = model.get_layer("b_conv1")(up(tf.nn.relu(2 * x)))
-    h = model.get_layer("b_conv2")(tf.nn.relu(2 * h))
-    np.testing.assert_allclose(model(x), h + model.get_layer("b_shortcut")(up(x)), atol=1e-5)
+    h = convolve(model, "b_conv1", up(tf.nn.relu(2 * x)))
+    h = convolve(model, "b_conv2", tf.nn.relu(2 * h))
+    expected = h + convolve(model, "b_shortcut", up(x))
+    np.testing.assert_allclose(model(x), expected, atol=1e-5)

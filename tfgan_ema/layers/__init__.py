@@ -3,6 +3,7 @@
 from tfgan_ema.layers.attention import ZeroGain, self_attention
 from tfgan_ema.layers.blocks import BlockStyle, down_block, up_block
 from tfgan_ema.layers.norms import ConditionalBatchNorm, ProjectedBatchNorm, batch_norm
+from tfgan_ema.layers.resampling import ResampledConv2D
 from tfgan_ema.layers.spectral import (
     SNConv2D,
     SNDense,
@@ -33,6 +34,7 @@ __all__ = [
     "ModulatedConv2D",
     "NoiseBiasActivation",
     "ProjectedBatchNorm",
+    "ResampledConv2D",
     "SNConv2D",
     "SNDense",
     "SNEmbedding",

@@ -20,7 +20,8 @@ class BlockStyle:
     """How the parts of a residual block are made.
 
     Attributes:
-        conv: ``conv(filters, kernel_size, name=...) -> layer``, for the main path.
+        conv: ``conv(filters, kernel_size, name=..., resample=None) -> layer``, for the main path;
+            ``resample`` as in `ResampledConv2D`.
         shortcut: the same for the shortcut's 1x1 convolution.
         norm: ``norm(x, name) -> tensor`` before an activation; ``None`` for none.
         activation: ``activation(x) -> tensor``.
@@ -40,13 +41,11 @@ class BlockStyle:
         """Norm, then activation."""
         return self.activation(x if self.norm is None else self.norm(x, name))
 
-    def up(self, x: Tensor) -> Tensor:
-        """Twice the resolution."""
-        return keras.layers.UpSampling2D(2, interpolation=self.upsampling)(x)
-
-
-def _down(x: Tensor) -> Tensor:
-    return keras.layers.AveragePooling2D(2)(x)
+    def up(self, conv: Callable[..., keras.layers.Layer], x: Tensor, **kwargs: Any) -> Tensor:
+        """Twice the resolution, then ``conv(**kwargs)``; in one where the upsampling folds."""
+        if self.upsampling == "nearest":
+            return conv(**kwargs, resample="up")(x)
+        return conv(**kwargs)(keras.layers.UpSampling2D(2, interpolation=self.upsampling)(x))
 
 
 def up_block(x: Tensor, filters: int, style: BlockStyle, name: str) -> Tensor:
@@ -55,10 +54,10 @@ def up_block(x: Tensor, filters: int, style: BlockStyle, name: str) -> Tensor:
     norm-act-up-conv3-norm-act-conv3 on the main path, up-conv1 on the shortcut. Layers are called
     ``NAME_norm1``, ``NAME_conv1``, ``NAME_norm2``, ``NAME_conv2``, ``NAME_shortcut`` and ``NAME``.
     """
-    h = style.up(style.normed(x, f"{name}_norm1"))
-    h = style.conv(filters, 3, name=f"{name}_conv1")(h)
+    h = style.normed(x, f"{name}_norm1")
+    h = style.up(style.conv, h, filters=filters, kernel_size=3, name=f"{name}_conv1")
     h = style.conv(filters, 3, name=f"{name}_conv2")(style.normed(h, f"{name}_norm2"))
-    x = style.shortcut(filters, 1, name=f"{name}_shortcut")(style.up(x))
+    x = style.up(style.shortcut, x, filters=filters, kernel_size=1, name=f"{name}_shortcut")
     return keras.layers.Add(name=name)([h, x])
 
 
@@ -75,8 +74,7 @@ def down_block(
     """A discriminator's block: [n, h, w, c] -> [n, h/2, w/2, filters], or [n, h, w, filters].
 
     act-conv3-act-conv3-pool on the main path, conv1-pool on the shortcut. The first block of a
-    network has no activation in front and pools before the shortcut's convolution (cheaper there,
-    as an image has few channels).
+    network has no activation in front.
 
     Args:
         x: [n, h, w, c].
@@ -94,12 +92,9 @@ def down_block(
     if style.activated_shortcut:
         x = h
     h = style.conv(hidden, 3, name=f"{name}_conv1")(h)
-    h = style.conv(filters, 3, name=f"{name}_conv2")(style.normed(h, f"{name}_norm2"))
-    if down:
-        h = _down(h)
-    if first:
-        x = style.shortcut(filters, 1, name=f"{name}_shortcut")(_down(x) if down else x)
-    elif down or channels != filters:
-        x = style.shortcut(filters, 1, name=f"{name}_shortcut")(x)
-        x = _down(x) if down else x
+    resample = "down" if down else None
+    h = style.normed(h, f"{name}_norm2")
+    h = style.conv(filters, 3, name=f"{name}_conv2", resample=resample)(h)
+    if down or first or channels != filters:
+        x = style.shortcut(filters, 1, name=f"{name}_shortcut", resample=resample)(x)
     return keras.layers.Add(name=name)([h, x])

@@ -16,6 +16,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfgan_ema.layers import resampling
+
 _INITIAL_ITERATIONS = 10
 
 
@@ -158,7 +160,12 @@ class SNConv2D(_SpectralLayer):
         kernel_size: height and width of the kernel.
         strides: one stride for both directions.
         padding: ``"same"`` or ``"valid"``.
+        resample: ``"up"`` for nearest-neighbour upsampling in front, ``"down"`` for 2x2 average
+            pooling behind, both folded into the convolution; ``None`` for neither.
         use_bias, kernel_initializer, bias_initializer, epsilon: as in `SNDense`.
+
+    Raises:
+        UsageError: a ``resample`` that does not fit kernel, strides and padding.
     """
 
     def __init__(
@@ -168,12 +175,14 @@ class SNConv2D(_SpectralLayer):
         *,
         strides: int = 1,
         padding: str = "same",
+        resample: str | None = None,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
         epsilon: float = 1e-12,
         **kwargs: Any,
     ):
+        resampling.check(resample, kernel_size, strides, padding)
         super().__init__(
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
@@ -185,6 +194,7 @@ class SNConv2D(_SpectralLayer):
         self.kernel_size = kernel_size
         self.strides = strides
         self.padding = padding
+        self.resample = resample
 
     def build(self, input_shape):
         """Creates the weights."""
@@ -193,17 +203,22 @@ class SNConv2D(_SpectralLayer):
 
     def call(self, inputs):
         """Returns the convolution with ``W / sigma``, plus the bias."""
-        outputs = ops.conv(
-            inputs,
-            self.normalized_kernel(),
-            strides=self.strides,
-            padding=self.padding,
-            data_format="channels_last",
-        )
+        if self.resample:
+            outputs = resampling.conv(inputs, self.normalized_kernel(), self.resample)
+        else:
+            outputs = ops.conv(
+                inputs,
+                self.normalized_kernel(),
+                strides=self.strides,
+                padding=self.padding,
+                data_format="channels_last",
+            )
         return outputs if self.bias is None else outputs + self.bias
 
     def compute_output_shape(self, input_shape):
         """[n, h, w, c] -> [n, h', w', filters]."""
+        if self.resample:
+            return resampling.output_shape(input_shape, self.filters, self.resample)
         lost = 0 if self.padding == "same" else self.kernel_size - 1
         sides = [
             None if side is None else -(-(side - lost) // self.strides) for side in input_shape[1:3]
@@ -218,6 +233,7 @@ class SNConv2D(_SpectralLayer):
             "kernel_size": self.kernel_size,
             "strides": self.strides,
             "padding": self.padding,
+            "resample": self.resample,
         }
 
 
