@@ -218,3 +218,36 @@ def test_bad_requests_for_samples_are_refused(trained, conditional):
     ]:
         with pytest.raises(UsageError, match=words):
             request()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"loss": "hinge", "num_classes": 3, "n_dis": 2},
+        {"loss": "relativistic_average", "penalties": [tg.penalties.R1(1.0)]},
+        {"loss": "wasserstein", "penalties": [tg.penalties.wgan_gp()], "accumulate": 2},
+        {"update": "simultaneous", "penalties": [tg.penalties.Consensus(0.1)]},
+        {"top_k": tg.mixing.TopK(0.5, decay=0.5, every=1), "augment": [tg.InstanceNoise(0.3)]},
+    ],
+    ids=lambda options: "-".join(options),
+)
+def test_real_and_fake_in_one_call_change_nothing(options):
+    """The same training as with a call for each, with fewer calls."""
+    states, calls = [], []
+    for together in (True, False):
+        leak = tg.LeakyEMA(0.5, start_step=1)
+        model = toy.gan(averages=[tg.EMA(0.9)], leak=leak, track_gradients=True, **options)
+        assert model._shares_calls
+        model._shares_calls = together
+        rows = []
+        original = model.logits
+        model.logits = lambda images, *args, rows=rows, original=original, **kwargs: (
+            rows.append(images.shape[0]) or original(images, *args, **kwargs)
+        )
+        state = toy.fit(model, 4)
+        logs = {metric.name: np.array(metric.result()) for metric in model.metrics}
+        states.append(state | logs)
+        calls.append(rows)
+    toy.assert_close(*states, 1e-5)
+    assert sum(calls[0]) == sum(calls[1])
+    assert len(calls[1]) - len(calls[0]) == options.get("n_dis", 1) * options.get("accumulate", 1)

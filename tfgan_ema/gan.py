@@ -100,6 +100,7 @@ class GAN(keras.Model):
         self.averaged: list[keras.Model] = []
         self._samplers: dict = {}
         self._loop: tuple | None = None
+        self._shares_calls = layers.independent_rows(discriminator)
         self._check()
         self._check_pairs()
         if self.stack:
@@ -321,8 +322,9 @@ class GAN(keras.Model):
         """The discriminator's loss with its penalties, and what is logged."""
         real_images = self._augmented(real.images, draws.at("real"))
         fake_images = self._augmented(fake.images, draws.at("fake"))
-        real_logits = self.logits(real_images, real.labels, training=True)
-        fake_logits = self.logits(fake_images, fake.labels, training=True)
+        real_logits, fake_logits = self._logit_pair(
+            real._replace(images=real_images), fake._replace(images=fake_images)
+        )
         loss = self.loss_pair.discriminator(
             real_logits,
             fake_logits,
@@ -406,6 +408,19 @@ class GAN(keras.Model):
         return ops.cast(
             ops.reshape(self.discriminator(inputs, training=training), (-1,)), "float32"
         )
+
+    def _logit_pair(self, real: Batch, fake: Batch) -> tuple[Tensor, Tensor]:
+        """The logits of two batches of one size, in one call where that makes no difference."""
+        if not self._shares_calls:
+            return tuple(self.logits(x.images, x.labels, training=True) for x in (real, fake))
+
+        def paired(one: Tensor, other: Tensor) -> Tensor:
+            # Real, fake, real, fake: rows stay with the devices and the seeds that they belong to.
+            return ops.reshape(ops.stack([one, other], axis=1), (-1, *one.shape[1:]))
+
+        labels = None if real.labels is None else paired(real.labels, fake.labels)
+        logits = self.logits(paired(real.images, fake.images), labels, training=True)
+        return logits[0::2], logits[1::2]
 
     def _stacked(self, rows: Tensor) -> Tensor:
         """The rows as the networks take them: [S n, ...] -> [S, n, ...] for a stack of S seeds."""

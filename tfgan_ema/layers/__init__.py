@@ -4,6 +4,7 @@ from tfgan_ema.layers.attention import ZeroGain, self_attention
 from tfgan_ema.layers.blocks import BlockStyle, down_block, up_block
 from tfgan_ema.layers.norms import ConditionalBatchNorm, ProjectedBatchNorm, batch_norm
 from tfgan_ema.layers.resampling import ResampledConv2D
+from tfgan_ema.layers.rows import independent_rows
 from tfgan_ema.layers.spectral import (
     SNConv2D,
     SNDense,
@@ -43,6 +44,7 @@ __all__ = [
     "ZeroGain",
     "batch_norm",
     "down_block",
+    "independent_rows",
     "power_iterate",
     "self_attention",
     "slice_weights",
