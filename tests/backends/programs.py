@@ -15,6 +15,7 @@ import toy
 
 import tfgan_ema as tg
 from tfgan_ema import checkpoint, data, engines, latents
+from tfgan_ema.layers import resampling
 
 BACKEND = keras.config.backend()
 STEPS = 20
@@ -98,6 +99,7 @@ def steps(folder: Path) -> None:
         uniform=draws.uniform((50, 3), "b"),
         normal=draws.normal((10_000,), "c"),
     )
+    np.savez(folder / f"folded_{BACKEND}.npz", **folded())
     batches = data.pipeline(
         toy.source(classes=3), 40, seed=3, start=1, flip=True, labels=True, shard=(1, 2)
     )
@@ -107,6 +109,20 @@ def steps(folder: Path) -> None:
         images=np.stack([images for images, _ in taken]),
         labels=np.stack([labels for _, labels in taken]),
     )
+
+
+def folded() -> dict[str, np.ndarray]:
+    """Convolutions with a change of resolution folded in; their forms differ by backend."""
+    rng, made = np.random.default_rng(2), {}
+    for size, (height, width), resample in itertools.product(
+        (1, 3), ((4, 6), (5, 7)), ("up", "down")
+    ):
+        x = rng.normal(size=(2, height, width, 3)).astype("float32")
+        kernel = rng.normal(size=(size, size, 3, 4)).astype("float32")
+        x, kernel = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(kernel)
+        y = resampling.conv(x, kernel, resample)
+        made[f"{resample}{size}_{height}"] = keras.ops.convert_to_numpy(y)
+    return made
 
 
 def devices(folder: Path) -> None:

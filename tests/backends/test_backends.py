@@ -79,6 +79,16 @@ def test_twenty_steps_agree(both, name):
         assert moved > 1e-3
 
 
+def test_folded_convolutions_agree(both):
+    with (
+        np.load(both / "folded_tensorflow.npz") as reference,
+        np.load(both / "folded_jax.npz") as found,
+    ):
+        assert len(reference.files) == 8
+        for key in reference:
+            np.testing.assert_allclose(found[key], reference[key], atol=1e-5, err_msg=key)
+
+
 def test_draws_and_batches_are_the_same_numbers(both):
     for name in ("draws", "batches"):
         with np.load(both / f"{name}_tensorflow.npz") as a, np.load(both / f"{name}_jax.npz") as b:

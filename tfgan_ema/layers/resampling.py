@@ -81,7 +81,7 @@ def down_conv(x: Tensor, kernel: Tensor) -> Tensor:
         kernel: [3, 3, c, d] or [1, 1, c, d], in the dtype of ``x``; zero padding.
     """
     if kernel.shape[0] == 1:
-        return ops.conv(ops.average_pool(x, 2, **_IMAGES), kernel, **_IMAGES)
+        return ops.conv(ops.average_pool(x, 2, strides=2, **_IMAGES), kernel, **_IMAGES)
     _, height, width, channels = x.shape
     # The strided convolution has slower gradients, so squares of 2x2 pixels become channels.
     # Pooling leaves out the last pixel of an odd side: no border is needed behind it.
