@@ -18,7 +18,6 @@ arithmetic where convolutions are folded: its share says how fast the same funct
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import multiprocessing
 import os
@@ -27,13 +26,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from absl import flags
 
+from benchmarks import mimicry
 from tfgan_ema.cli import command
 from tfgan_ema.errors import UsageError, unknown
 
@@ -115,7 +114,7 @@ def pytorch(work: Work, channels_last: bool = False, compiled: bool = False) -> 
     _torch_precision(work.precision)
     device = _torch_device()
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    nets = [net.to(device, memory_format=layout) for net in mimicry(work.network)]
+    nets = [net.to(device, memory_format=layout) for net in mimicry.sngan(NETWORKS[work.network])]
     generator, discriminator = nets
     g_adam, d_adam = (
         torch.optim.Adam(net.parameters(), lr=RATE, betas=BETAS, fused=device.type == "cuda")
@@ -175,25 +174,6 @@ def pytorch_compiled(work: Work) -> Result:
 
 
 CONTENDERS = (ours, pytorch, pytorch_channels_last, pytorch_compiled)
-
-
-def mimicry(name: str) -> tuple[Any, Any]:
-    """mimicry's generator and discriminator of a network's name.
-
-    The package's own first lines import TensorFlow 1 and torchvision, which its networks do not
-    need: it is entered without them.
-    """
-    found = importlib.util.find_spec("torch_mimicry")
-    if found is None:
-        raise UsageError("torch_mimicry is not installed: pip install --no-deps torch-mimicry.")
-    package = types.ModuleType("torch_mimicry")
-    package.__spec__, package.__path__ = found, list(found.submodule_search_locations or [])
-    sys.modules.setdefault("torch_mimicry", package)
-    nets = importlib.import_module(f"torch_mimicry.nets.sngan.{name}")
-    size = NETWORKS[name]
-    return tuple(
-        getattr(nets, f"SNGAN{player}{size}")() for player in ("Generator", "Discriminator")
-    )
 
 
 def _jax_precision(precision: str) -> None:

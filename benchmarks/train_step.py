@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import math
 import multiprocessing
 import statistics
@@ -28,6 +27,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
+from benchmarks import mimicry
 from tfgan_ema.cli import command
 
 FLAGS = command.new_flags()
@@ -130,22 +130,11 @@ def tutorial(network: Network) -> Run:
     return _keras_loop(model, network)
 
 
-def mimicry(network: Network) -> tuple[Any, Any]:
-    """Mimicry's generator and discriminator, without the data and metrics of its package."""
-    spec = importlib.util.find_spec("torch_mimicry")
-    package = types.ModuleType("torch_mimicry")
-    package.__path__ = list(spec.submodule_search_locations)
-    sys.modules["torch_mimicry"] = package
-    module = importlib.import_module(f"torch_mimicry.nets.sngan.{network.name}")
-    parts = ("Generator", "Discriminator")
-    return tuple(getattr(module, f"SNGAN{part}{network.size}")() for part in parts)
-
-
 def mimicry_as_it_is(network: Network) -> Run:
     """Mimicry's networks and its own steps."""
     import torch
 
-    generator, discriminator = mimicry(network)
+    generator, discriminator = mimicry.sngan(network.size)
     d_optimizer, g_optimizer = _torch_adams(generator, discriminator, network)
     images = torch.from_numpy(_images(network)).permute(0, 3, 1, 2).contiguous()
     log = types.SimpleNamespace(add_metric=lambda *args, **kwargs: None)
@@ -198,7 +187,7 @@ def _pytorch(network: Network, *, channels_last: bool, compiled: bool = False) -
 
     softplus, relu = torch.nn.functional.softplus, torch.nn.functional.relu
     if network.name.startswith("sngan"):
-        nets = mimicry(network)
+        nets = mimicry.sngan(network.size)
         real_loss, fake_loss = (lambda x: relu(1 - x)), (lambda x: relu(1 + x))
         g_loss = torch.neg
     else:
