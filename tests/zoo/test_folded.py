@@ -30,7 +30,8 @@ def logits_and_gradients(generator, discriminator):
 
 @pytest.mark.parametrize(("name", "width"), [("sngan_32", 1.0), ("sngan_128", 0.125)])
 def test_an_sngan_is_the_same_function(name, width, monkeypatch):
-    keras.utils.set_random_seed(0)
+    # In float32 rounding pushes units over the kinks of their ReLUs, which gradients feel.
+    keras.config.set_dtype_policy("float64")
     players = zoo.build(name, width=width)
     images, logits, gradients = logits_and_gradients(*players)
     calls = []
@@ -42,10 +43,10 @@ def test_an_sngan_is_the_same_function(name, width, monkeypatch):
     monkeypatch.setattr(resampling, "conv", counted)
     expected_images, expected_logits, expected_gradients = logits_and_gradients(*players)
     assert {"up", "down"} <= set(calls)
-    np.testing.assert_allclose(images, expected_images, atol=1e-5)
-    np.testing.assert_allclose(logits, expected_logits, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(images, expected_images, atol=1e-6)  # float32 at the end
+    np.testing.assert_allclose(logits, expected_logits, rtol=1e-6)
     # All weights as one vector: biases in front of batch normalisation have rounding alone.
     found, expected = (
         np.concatenate([x.ravel() for x in g]) for g in (gradients, expected_gradients)
     )
-    assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)
+    assert np.linalg.norm(found - expected) < 1e-9 * np.linalg.norm(expected)
