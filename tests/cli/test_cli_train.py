@@ -73,8 +73,7 @@ def test_a_run_leaves_its_files(finished):
 def alone(config, workdir):
     """A run in a process of its own that computes in one thread.
 
-    With several, TensorFlow's CPU kernels once in a long while round one step differently: of 360
-    equal runs of this configuration two did.
+    With several, TensorFlow's CPU kernels once in a long while compute one step differently.
     """
     one_thread = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     return subprocess.Popen(
