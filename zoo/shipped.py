@@ -50,9 +50,10 @@ def load(name: str) -> ExportedGenerator:
 
 
 def locate(model: str) -> Path:
-    """The folder that a ``--model`` flag means: one on disk, or that of a shipped model.
+    """The folder that a ``--model`` flag means: a path, or that of a shipped model.
 
     Raises:
-        UsageError: neither.
+        UsageError: a bare word that is neither a folder here nor a shipped model.
     """
-    return Path(model) if Path(model).exists() else folder(model)
+    path = Path(model)
+    return path if path.exists() or path.name != model else folder(model)
