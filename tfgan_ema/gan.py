@@ -353,7 +353,7 @@ class GAN(keras.Model):
             "fake_logit": ops.mean(fake_logits),
             "d_accuracy": right / 2,
         }
-        return self._each(loss + sum(terms.values())), report | terms
+        return self._objective(self.d_optimizer, loss + sum(terms.values())), report | terms
 
     def generator_objective(
         self, real: Batch, fake: Batch, draws: Draws
@@ -387,11 +387,13 @@ class GAN(keras.Model):
             draws=draws,
         )
         terms = self._terms("generator", scene)
-        return self._each(factor * loss + sum(terms.values())), {"g_loss": loss} | terms
+        total = factor * loss + sum(terms.values())
+        return self._objective(self.g_optimizer, total), {"g_loss": loss} | terms
 
-    def _each(self, mean: Tensor) -> Tensor:
-        """The sum over seeds of what is a mean over them, so that each has its own gradient."""
-        return (self.stack or 1) * mean
+    def _objective(self, optimizer: keras.optimizers.Optimizer, mean: Tensor) -> Tensor:
+        """What is differentiated: the sum over seeds of what is a mean over them, so that each has
+        its own gradient, times the scale that the optimizer divides by again (float16)."""
+        return optimizer.scale_loss((self.stack or 1) * mean)
 
     def _batch_mean(self, logits: Tensor) -> Tensor:
         """Mean over the global batch; in a stack, each row is given the mean of its own seed."""
@@ -486,7 +488,8 @@ class GAN(keras.Model):
         network = self.discriminator if player == "d" else self.generator
         optimizer = self.d_optimizer if player == "d" else self.g_optimizer
         if self.track_gradients:
-            report = report | {f"{player}_gradient_norm": engines.current().gradient_norm(grads)}
+            norm = engines.current().gradient_norm(grads) / optimizer.scale_loss(1.0)
+            report = report | {f"{player}_gradient_norm": norm}
         engines.current().apply(optimizer, grads, network.trainable_variables)
         for penalty in self.penalties:
             if penalty.player.startswith(player):
@@ -571,6 +574,10 @@ class GAN(keras.Model):
     ) -> None:
         """Gives each player its optimizer and builds both.
 
+        A player with layers that compute in float16 has its loss scaled (Micikevicius et al.
+        2018): a step whose gradients are not finite is left out and halves the scale, which
+        doubles after 2,000 steps without one.
+
         Args:
             d_optimizer: a Keras optimizer, a name, or a dict for `tfgan_ema.optimizers.get`;
                 Adam(2e-4, beta_1=0.5) unless given.
@@ -580,7 +587,8 @@ class GAN(keras.Model):
             run_eagerly: for debugging.
 
         Raises:
-            UsageError: XLA under several replicas, or an unknown optimizer.
+            UsageError: XLA under several replicas, an unknown optimizer, or float16 with consensus
+                or under a backend other than TensorFlow.
         """
         engines.current().check_strategy(jit_compile)
         super().compile(
@@ -595,8 +603,23 @@ class GAN(keras.Model):
             self.g_optimizer = optimizers.get(g_optimizer or default)
             if self.d_optimizer is self.g_optimizer:
                 raise UsageError("one optimizer for both players: give each its own.")
+            if self._needs_scaling(self.discriminator):
+                self.d_optimizer = keras.optimizers.LossScaleOptimizer(self.d_optimizer)
+            if self._needs_scaling(self.generator):
+                self.g_optimizer = keras.optimizers.LossScaleOptimizer(self.g_optimizer)
             self.d_optimizer.build(self.discriminator.trainable_variables)
             self.g_optimizer.build(self.generator.trainable_variables)
+
+    def _needs_scaling(self, network: keras.Model) -> bool:
+        if not any(layer.compute_dtype == "float16" for layer in network.layers):
+            return False
+        engines.require_tensorflow("float16 with loss scaling")
+        if self._consensus:
+            raise UsageError(
+                "consensus with float16: it squares gradients, which loss scaling has scaled; use "
+                "float32 or bfloat16."
+            )
+        return True
 
     def make_train_function(self, force: bool = False) -> None:
         """Compiles `train_step`; see the engine."""

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from tfgan_ema.errors import UsageError, unknown
 
-PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 INTERVALS = ("log_every", "checkpoint_every", "sample_every", "evaluate_every")
 
 

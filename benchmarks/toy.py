@@ -1,7 +1,7 @@
 """Seeds in a stack beside one seed at a time, on the same cores, in one run.
 
     pip install 'tfgan_ema[peers]'          # for PyTorch; without it these lines are missing
-    python -m benchmarks.stacks [--seconds=10] [--repeats=3]
+    python -m benchmarks.toy [--seconds=10] [--repeats=3]
 
 The GAN is the baseline of `tfgan-ema reproduce grid` (non-saturating loss, WGAN-GP, Adam, one EMA).
 Every contender runs in processes of its own, turn by turn; the median rate counts. A share of the
