@@ -1,6 +1,7 @@
 """How the time of a step grows with the batch and the network, on one device and on two halves.
 
     python -m benchmarks.scaling [--widths=0.25,0.5] [--batch_sizes=16,32] [--repeats=7]
+    python -m benchmarks.scaling --plan     # measures nothing: products and bytes of a step
 
 SNGAN-32 (hinge, one discriminator update, one average) on one device with all cores, on two logical
 devices under a mirrored strategy, and in two processes under a multi-worker one. The two halves
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import multiprocessing
 import os
 import socket
@@ -23,14 +25,18 @@ from typing import Any
 
 from absl import flags
 
+from benchmarks.train_step import flops
 from tfgan_ema.cli import command
 from tfgan_ema.errors import UsageError
 
 FLAGS = command.new_flags()
+flags.DEFINE_bool("plan", False, "Count for networks of the zoo, and end.", flag_values=FLAGS)
 flags.DEFINE_list("widths", ["0.25", "0.5"], "Widths of the network.", flag_values=FLAGS)
 flags.DEFINE_list("batch_sizes", ["16", "32"], "Global batches.", flag_values=FLAGS)
 flags.DEFINE_integer("steps", 5, "Steps of a timing.", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer("repeats", 7, "Timings of each contender.", lower_bound=1, flag_values=FLAGS)
+
+PLANNED = ("dcgan_64", "sngan_32", "sngan_64", "sngan_128")
 
 # layout -> (strategy of `tfgan-ema train`, processes, logical devices of each)
 LAYOUTS = {
@@ -75,11 +81,31 @@ def worker(layout: str, width: float, batch_size: int, steps: int, repeats: int,
         return (time.perf_counter() - start) / steps
 
     run()
-    sizes = [
-        4 * sum(int(np.prod(v.shape)) for v in net.trainable_variables)
+    pipe.send(([run() for _ in range(repeats)], gradient_bytes(generator, discriminator)))
+
+
+def gradient_bytes(generator: Any, discriminator: Any) -> list[int]:
+    """Bytes of the float32 gradients of D and of G."""
+    return [
+        4 * sum(math.prod(weight.shape) for weight in net.trainable_weights)
         for net in (discriminator, generator)
     ]
-    pipe.send(([run() for _ in range(repeats)], sizes))
+
+
+def plan() -> None:
+    """Prints what a step multiplies and what its replicas exchange, by network."""
+    import zoo
+
+    for name in PLANNED:
+        d_bytes, g_bytes = gradient_bytes(*zoo.build(name))
+        folded, _ = flops(name)
+        print(
+            f"  {name:<10} {folded / 1e9:6.1f} GFLOP an image,"
+            f" {(d_bytes + g_bytes) / 2**20:6.1f} MiB a step"
+            f" ({d_bytes / 2**20:.1f} D, {g_bytes / 2**20:.1f} G),"
+            f" {folded / (d_bytes + g_bytes):5.0f} FLOP a byte with one image a replica",
+            flush=True,
+        )
 
 
 def measure(
@@ -119,6 +145,8 @@ def _addresses(count: int) -> list[str]:
 
 
 def _run(values: flags.FlagValues, _: list[str]) -> None:
+    if values.plan:
+        return plan()
     try:
         widths = [float(width) for width in values.widths]
         batches = [int(size) for size in values.batch_sizes]
