@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from tfgan_ema import export, runs
+from tfgan_ema import export, report, runs
 from tfgan_ema.data import png
 from tfgan_ema.errors import UsageError, unknown
 from tfgan_ema.metrics import Evaluator
@@ -31,6 +31,7 @@ from zoo import shipped
 MOST_BYTES, MOST_BYTES_TOGETHER = 12_000_000, 60_000_000
 REPEATS = 3  # sets of samples that are scored, one a seed: the spread is the standard error
 IMAGES, POINTS = 64, 2000  # first samples of seed 0 that are hashed and shown
+STEPS = 8  # pictures over the run that come along
 
 LICENCE = "Apache-2.0"
 DATA_LICENCES = {"fashion_mnist": "MIT", "cifar10": "none stated by its authors"}
@@ -99,6 +100,7 @@ def add(
         count = IMAGES if len(gan.generator.output_shape) == 4 else POINTS
         first = gan.sample(count, 0, average=index)
         (png.save_grid if first.ndim == 4 else png.save_scatter)(temporary / "samples.png", first)
+        _copy_pictures(workdir / "samples", temporary / "steps")
         card = {
             "name": name,
             "data": run["data"]
@@ -230,9 +232,7 @@ def _changes(recipe: ConfigDict, config: ConfigDict) -> dict[str, Any]:
     return {key: value for key, value in had.items() if wanted.get(key) != value}
 
 
-def _commands(
-    name: str, recipe: ConfigDict, config: ConfigDict, average: str
-) -> dict[str, str]:
+def _commands(name: str, recipe: ConfigDict, config: ConfigDict, average: str) -> dict[str, str]:
     """What makes the run, the model and its numbers again."""
     changes = "".join(
         " " + shlex.quote(f"--config.{key}={tuple(value) if isinstance(value, list) else value}")
@@ -263,6 +263,13 @@ def _history(workdir: Path) -> dict[str, dict[str, list[list[float]]]]:
             curve = found.setdefault(metric, {}).setdefault(row["generator"], [])
             curve.append([int(row["step"]), float(row[metric])])
     return found
+
+
+def _copy_pictures(samples: Path, folder: Path) -> None:
+    """Some of a run's pictures over the steps, for the gallery."""
+    folder.mkdir()
+    for picture in report.spread(report.pictures(samples), STEPS):
+        shutil.copy(picture, folder)
 
 
 def _data_licence(name: str) -> str:

@@ -46,7 +46,7 @@ def page() -> str:
     )
     body = [f'<p class="lead">{lead}</p>', f"<nav>{' '.join(links)}</nav>"]
     body += [_model(shipped.card(name), shipped.folder(name)) for name in names]
-    return pages.page("Trained models", body, STYLE)
+    return pages.page("Trained models", [*body, report.SCRIPT], STYLE)
 
 
 def _model(card: Mapping[str, Any], folder: Path) -> str:
@@ -63,6 +63,7 @@ def _model(card: Mapping[str, Any], folder: Path) -> str:
         report.note(_lead(card)),
         report.pair([report.figure(said, picture, f"{said} of {name}"), paths]),
         report.note(remark),
+        *_steps(card, folder),
         "<h3>Scores</h3>",
         pages.table(head, cards.score_rows(card)),
         report.note(cards.scores_note(card)),
@@ -83,6 +84,17 @@ def _lead(card: Mapping[str, Any]) -> str:
         f"{card['hours']:.2f} hours. Licence {card['licence']}; of the data: "
         f"{trained_on['licence']}."
     )
+
+
+def _steps(card: Mapping[str, Any], folder: Path) -> list[str]:
+    """Pictures of the run behind a slider, where the card's run had some."""
+    found = report.pictures(folder / "steps")
+    if not found:
+        return []
+    names = ["raw", f"averaged ({next(iter(card['config']['averages']))})"]
+    shown = names if len(card["data"]["shape"]) == 3 else names[-1:]
+    said = "The same latents at every step; the arrow keys move the slider."
+    return ["<h3>Over training</h3>", report.note(said), report.strip(found, shown)]
 
 
 def _paths(card: Mapping[str, Any], folder: Path) -> tuple[str, str]:

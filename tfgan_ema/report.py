@@ -122,7 +122,7 @@ def note(text: str) -> str:
     return f'<p class="note">{html.escape(text)}</p>'
 
 
-def _spread(items: Sequence[T], most: int) -> list[T]:
+def spread(items: Sequence[T], most: int) -> list[T]:
     """At most ``most`` items, evenly spread, the first and the last among them."""
     if len(items) <= most:
         return list(items)
@@ -191,7 +191,7 @@ def _value(value: Any) -> str:
 def _curve(rows: Iterable[Mapping[str, str]], column: str) -> list[tuple[int, float]]:
     """(step, value) of the rows that have one."""
     points = [(int(row["step"]), float(row[column])) for row in rows if row.get(column)]
-    return _spread(points, MOST_POINTS)
+    return spread(points, MOST_POINTS)
 
 
 def _evaluation(rows: list[Mapping[str, str]], marks: Mapping[str, float]) -> str:
@@ -270,22 +270,34 @@ def _pictured(gan: Any) -> list[str]:
 
 
 def _samples(folder: Path, names: Sequence[str]) -> str:
-    """Pictures of `SampleGrid` behind a slider; ``names`` are those of their halves."""
-    found = sorted(folder.glob("step_*.png"), key=_step)
+    """The pictures of `SampleGrid` and what to know about them."""
+    found = pictures(folder)
     if not found:
         return note("No samples yet: sample_every is not reached.")
-    chosen = _spread(found, MOST_STEPS)
-    frames = [_frame(path, names, path is not chosen[-1]) for path in chosen]
+    chosen = spread(found, MOST_STEPS)
     some = f" {len(chosen)} of {len(found)} pictures, evenly spread." if chosen != found else ""
+    return note(
+        f"The same latents at every step; the arrow keys move the slider.{some} Large pictures "
+        "are compressed here; the folder samples has them as they were."
+    ) + strip(chosen, names)
+
+
+def pictures(folder: Path) -> list[Path]:
+    """What `SampleGrid` left in a folder, by step."""
+    return sorted(folder.glob("step_*.png"), key=_step)
+
+
+def strip(chosen: Sequence[Path], names: Sequence[str]) -> str:
+    """Pictures of `SampleGrid` behind a slider, for `SCRIPT`; ``names`` are those of their halves.
+
+    Needs at least one picture.
+    """
     last = len(chosen) - 1
+    frames = [_frame(path, names, path is not chosen[-1]) for path in chosen]
     return (
-        note(
-            f"The same latents at every step; the arrow keys move the slider.{some} Large pictures "
-            "are compressed here; the folder samples has them as they were."
-        )
-        + '<div class="strip"><div class="control"><label for="step">Step</label>'
-        f'<input id="step" type="range" min="0" max="{last}" value="{last}">'
-        f'<output for="step">{_step(chosen[-1]):,}</output></div>\n{"".join(frames)}</div>'
+        '<div class="strip"><label class="control">Step '
+        f'<input type="range" min="0" max="{last}" value="{last}">'
+        f"<output>{_step(chosen[-1]):,}</output></label>\n{''.join(frames)}</div>"
     )
 
 
@@ -361,7 +373,7 @@ def paths_figure(
 
 
 def _batch(source: Source, most: int) -> np.ndarray:
-    return source.batch(_spread(range(source.count), most))[0]
+    return source.batch(spread(range(source.count), most))[0]
 
 
 def _neighbours(gan: Any, source: Source) -> str:
@@ -369,7 +381,7 @@ def _neighbours(gan: Any, source: Source) -> str:
     name, average = list(_generators(gan).items())[-1]
     samples = gan.sample(DRAWN, 1, average=average)
     space = "points" if samples.ndim == 2 else classifier.SPACES.get(source.name, "pixels")
-    rows = _spread(range(source.count), TRAINING)
+    rows = spread(range(source.count), TRAINING)
     chunks = (source.batch(rows[i : i + 500])[0] for i in range(0, len(rows), 500))
     training = np.concatenate([_features(space, chunk) for chunk in chunks])
     generated = _features(space, samples)

@@ -21,7 +21,7 @@ from tfgan_ema.cli import main
 from tfgan_ema.errors import UsageError
 
 RING = {
-    "steps": 4, "batch_size": 16, "log_every": 2, "sample_every": 4, "checkpoint_every": 4,
+    "steps": 4, "batch_size": 16, "log_every": 2, "sample_every": 2, "checkpoint_every": 4,
     "evaluate_every": 2, "evaluate.samples": 100, "evaluate.metrics": ("modes",),
     "steps_per_execution": 1, "jit": False, "network.width": 1 / 32,
 }  # fmt: skip
@@ -89,7 +89,7 @@ def test_the_card_says_what_the_run_was(run, models):
     assert card["bytes"] == sum(
         f.stat().st_size
         for f in folder.rglob("*")
-        if f.is_file() and f.name not in ("card.json", "card.md", "samples.png")
+        if f.is_file() and f.name not in ("card.json", "card.md") and f.suffix != ".png"
     )
     assert [step for step, _ in card["history"]["modes"]["raw"]] == [2, 4]
     text = (folder / "card.md").read_text()
@@ -214,6 +214,8 @@ def test_the_gallery_stands_alone_and_shows_every_model(text, models):
         assert html.escape(card["commands"]["train"]) in text
         assert all(limit in text for limit in card["limits"])
     assert "Their labels: 0, 1, 2, 3, 4, 5." in text
+    # The ring's run left pictures of steps 2 and 4; the other was never trained.
+    assert re.findall(r'data-step="(\d+)"', text) == ["2", "4"]
     assert gallery.page() == text
 
 
@@ -236,6 +238,10 @@ def test_a_browser_shows_the_gallery(text, tmp_path):
                 tab.open(page, width, dark=dark)
                 assert tab.ask("document.documentElement.scrollWidth") <= width
                 assert tab.ask("[...document.images].every(i => i.complete && i.naturalWidth)")
+                tab.ask("document.querySelector('.strip input').focus()")
+                assert tab.ask("document.querySelector('.strip output').value") == "4"
+                tab.press("ArrowLeft", 37)
+                assert tab.ask("document.querySelector('.strip output').value") == "2"
                 tab.ask("document.querySelector('summary').focus()")
                 tab.press(" ", 32)
                 grounds.add(tab.ask("getComputedStyle(document.body).backgroundColor"))

@@ -186,5 +186,3 @@ def reproduce(out: Path) -> Path:
     body = [introduction, *tables, "<h2>Figures</h2>", *pictures]
     page.write_text(pages.page("Dynamics of small GANs", body), encoding="utf-8")
     return page
-
-
