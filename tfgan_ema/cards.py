@@ -251,7 +251,7 @@ def _hours(workdir: Path) -> float:
     rows = read_table(workdir / "metrics.csv")
     steps = np.diff([0, *(int(row["step"]) for row in rows)])
     seconds = [float(row["seconds_per_step"]) for row in rows]
-    return round(float(steps @ seconds) / 3600, 3)
+    return float(f"{float(steps @ seconds) / 3600:.3g}")
 
 
 def _history(workdir: Path) -> dict[str, dict[str, list[list[float]]]]:
