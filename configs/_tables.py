@@ -36,6 +36,11 @@ def change(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
     return config
 
 
+def optimizers(name: str, **options: Any) -> dict[str, Any]:
+    """The same optimizer for both players, as changes of a configuration."""
+    return {f"{player}_optimizer": {"name": name, **options} for player in "dg"}
+
+
 def adam(config: ConfigDict, rate: float, beta_1: float, beta_2: float, **options: Any) -> None:
     """The same Adam for both players."""
     for name in ("d_optimizer", "g_optimizer"):

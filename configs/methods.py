@@ -5,12 +5,10 @@ minutes or so on two cores; what needs images runs on Fashion-MNIST as the quick
 ``docs/methods.md`` says what each method is and where it comes from.
 """
 
-from typing import Any
-
 from ml_collections import ConfigDict
 
 from configs import base, quickstart
-from configs._tables import adam, change, choose
+from configs._tables import adam, change, choose, optimizers
 
 
 def ring() -> ConfigDict:
@@ -23,11 +21,6 @@ def ring() -> ConfigDict:
     config.evaluate_every = config.checkpoint_every = config.sample_every = 2000
     config.evaluate.update(metrics=("w1", "modes"), samples=2000)
     return config
-
-
-def optimizers(name: str, **options: Any) -> dict[str, Any]:
-    """The same optimizer for both players, as changes of a configuration."""
-    return {f"{player}_optimizer": {"name": name, **options} for player in "dg"}
 
 
 _AVERAGES = {
