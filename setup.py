@@ -42,6 +42,7 @@ setup(
         "test": TEST,
         "jax": JAX,  # the other backend
         "dev": [*TEST, "build>=1.2", "ruff>=0.6"],
+        "serving": ["grpcio", "tensorflow-serving-api>=2.19"],  # the gRPC client of docs/serving.md
         "peers": ["prdc", "pytorch-fid", "torch", "torch-fidelity"],
     },
     entry_points={"console_scripts": ["tfgan-ema = tfgan_ema.cli.main:main"]},

@@ -16,7 +16,7 @@ _FASHION = {
     "data.channels": 1,
     "evaluate.metrics": ("fd_fashion_classifier", "precision_recall_fashion_classifier"),
     "evaluate.samples": 5000,
-    "evaluate_every": 2500,
+    "evaluate_every": 2000,
 }
 _SN = {"loss.name": "hinge", "network": {"name": "sngan_32", "width": 0.125}}
 
@@ -57,10 +57,10 @@ ROWS: dict[str, dict[str, Any]] = {
         "penalties": {"consensus": {"weight": 10.0}},
     },
     "dcgan_fashion_mnist": {
-        **_FASHION, **_ADAM_5, "steps": 20_000, "network": {"name": "dcgan_32", "width": 0.375},
+        **_FASHION, **_ADAM_5, "steps": 12_000, "network": {"name": "dcgan_32", "width": 0.375},
     },
     "sngan_fashion_mnist": {
-        **_FASHION, **_SN, **_ADAM_0, "steps": 10_000, "data.labels": True,
+        **_FASHION, **_SN, **_ADAM_0, "steps": 8000, "data.labels": True,
     },
     "sngan_cifar10": {
         **_SN, **_ADAM_0, "steps": 10_000, "data.flip": True,
