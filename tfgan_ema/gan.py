@@ -121,7 +121,7 @@ class GAN(keras.Model):
                 "the GAN averages=[EMA(...)], or the leak another `average`."
             )
         names = ["d_loss", "g_loss", "real_logit", "fake_logit", "d_accuracy"]
-        names += [penalty.name for penalty in self.penalties if penalty.weight]
+        names += [penalty.name for penalty in self._added]
         names += ["d_gradient_norm", "g_gradient_norm"] if track_gradients else []
         self._trackers = {key: keras.metrics.Mean(name=key) for key in names}
         self.built = True
@@ -480,8 +480,13 @@ class GAN(keras.Model):
         return images
 
     def _terms(self, player: str, scene: penalties.Scene) -> dict[str, Tensor]:
-        mine = [p for p in self.penalties if p.player == player and p.weight]
-        return {penalty.name: penalty(scene) for penalty in mine}
+        return {p.name: p(scene) for p in self._added if p.player == player}
+
+    @property
+    def _added(self) -> list[penalties.Penalty]:
+        """The penalties that are a term of a loss."""
+        apart = penalties.Consensus  # formed from both gradients
+        return [p for p in self.penalties if p.weight and not isinstance(p, apart)]
 
     def _move(self, player: str, grads: list[Tensor], report: dict[str, Tensor]) -> None:
         """One optimizer step of a player, its constraints, its logs."""
