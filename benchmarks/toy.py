@@ -107,7 +107,9 @@ def fit(networks: Networks, seconds: float, barrier: Any) -> tuple[float, float]
     gan.compile(method.optimizer, method.optimizer)
     points = mixtures.grid(50_000, seed=0)[0].astype("float32")
     data = tf.data.Dataset.from_tensor_slices(points).repeat().batch(BATCH, drop_remainder=True)
-    data = data.prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # the end of `fit` waits for the thread that tunes
+    data = data.prefetch(8).with_options(options)
     return _time(lambda steps: gan.fit(data, steps_per_epoch=steps, verbose=0), seconds, barrier)
 
 

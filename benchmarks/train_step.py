@@ -69,7 +69,9 @@ def _images(network: Network) -> Any:
 def _keras_loop(model: Any, network: Network) -> Run:
     import tensorflow as tf
 
-    data = tf.data.Dataset.from_tensors(_images(network)).cache().repeat()
+    options = tf.data.Options()
+    options.autotune.enabled = False  # the end of `fit` waits for the thread that tunes
+    data = tf.data.Dataset.from_tensors(_images(network)).cache().repeat().with_options(options)
     return lambda steps: model.fit(data, steps_per_epoch=steps, verbose=0, shuffle=False)
 
 

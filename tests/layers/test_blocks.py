@@ -48,6 +48,36 @@ def test_batch_norm_moves_like_pytorch(rng):
     assert layer.synchronized
 
 
+@pytest.mark.parametrize("options", [{}, {"scale": False, "center": False}, {"momentum": 0.5}])
+def test_batch_norm_of_images_is_keras_own(rng, options):
+    """Outputs, moving statistics, gradients, and gradients of gradients."""
+    ours = tl.batch_norm(**options)
+    theirs = keras.layers.BatchNormalization(**{"momentum": 0.9, "epsilon": 1e-5, **options})
+    x = tf.constant(rng.normal(2, 3, size=(4, 5, 6, 3)), tf.float32)
+    weight = tf.constant(rng.normal(size=x.shape), tf.float32)
+    values = [w.astype("float32") for w in rng.uniform(0.5, 2, size=(4, 3))]
+    found = []
+    for layer in (ours, theirs):
+        layer.build(x.shape)
+        layer.set_weights(values[: len(layer.weights)])
+        watched = [x, *(w.value for w in layer.trainable_weights)]
+        with tf.GradientTape(persistent=True) as outer:
+            outer.watch(watched)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = layer(x, training=True)
+                loss = tf.reduce_sum(weight * tf.nn.softplus(y))
+            slope = inner.gradient(loss, x)
+            penalty = tf.reduce_sum(slope**2)
+        gradients = [g for what in (loss, penalty) for g in outer.gradient(what, watched)]
+        after = layer(x, training=False)
+        found.append([y, slope, *gradients, after, *layer.get_weights()])
+    for one, other in zip(*found, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
+
+
 def test_attention_by_its_formula(rng):
     convs = {}
 

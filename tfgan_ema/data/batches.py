@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _ORDER, _FLIP = 0x6F72646572, 0x666C6970  # streams of random numbers
+_AHEAD = 8  # batches that are made while the step computes
 
 
 def pipeline(
@@ -100,12 +101,15 @@ def pipeline(
 
     places = _places(source.count, batch_size, seed, start)
     dataset = tf.data.Dataset.zip(tf.data.Dataset.counter(start), places)
-    dataset = dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.map(batch, num_parallel_calls=_AHEAD, deterministic=True)
     options = tf.data.Options()
+    # The thread that tunes sleeps longer and longer, up to a minute, and the end of `fit` waits for
+    # it to wake.
+    options.autotune.enabled = False
     # Each worker computes the global batch and keeps its own slice of it. `OFF` would hand every
     # worker the whole global batch, in pieces.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+    return dataset.prefetch(_AHEAD).with_options(options)
 
 
 def _places(count: int, batch_size: int, seed: int, start: int) -> tf.data.Dataset:
