@@ -3,9 +3,9 @@
     python -m benchmarks.overhead [--only=sngan_32,mlp] [--rounds=7]
 
 Every round times each contender once, in alternating order, on the same batches; a ratio is the
-median over the rounds of the contender's time to that of the plain step in the same round. The bare
-loop is `GAN.run` on a batch that is made in the graph: no pipeline, no callbacks, one call. `fit` is
-compared at a quarter of the batch, where what it adds weighs more.
+median over the rounds of the contender's time to that of the plain step in the same round. The
+bare loop is `GAN.run` on a batch that is made in the graph: no pipeline, no callbacks, one call.
+`fit` is compared at a quarter of the batch, where what it adds weighs more.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
         report(rounds(contenders, values.rounds), "plain")
         less = setting._replace(batch_size=setting.batch_size // 4)
         steps = max(EXECUTION, setting.steps)
-        print(f"\n{name}, batch {less.batch_size}: {steps} steps of fit, of the bare loop", flush=True)
+        print(f"\n{name}, batch {less.batch_size}: {steps} steps of fit and loop", flush=True)
         loops = {
             "bare loop": (in_graph(make(less), less), steps),
             f"fit, {EXECUTION} steps an execution": (through_fit(make(less), less), steps),

@@ -75,11 +75,9 @@ def _keras_loop(model: Any, network: Network) -> Run:
     return lambda steps: model.fit(data, steps_per_epoch=steps, verbose=0, shuffle=False)
 
 
-def _keras_adams(network: Network) -> list[Any]:
-    import keras
-
+def _adams(network: Network, adam: Callable[..., Any]) -> list[Any]:
     first, second = network.betas
-    return [keras.optimizers.Adam(LEARNING_RATE, beta_1=first, beta_2=second) for _ in range(2)]
+    return [adam(LEARNING_RATE, beta_1=first, beta_2=second) for _ in range(2)]
 
 
 def ours(network: Network) -> Run:
@@ -89,7 +87,7 @@ def ours(network: Network) -> Run:
 
     loss = "hinge" if network.name.startswith("sngan") else "non_saturating"
     gan = tg.GAN(*zoo.build(network.name), latent=network.latent, loss=loss)
-    gan.compile(*_keras_adams(network))
+    gan.compile(*_adams(network, tg.optimizers.Adam))
     return _keras_loop(gan, network)
 
 
@@ -126,7 +124,7 @@ def tutorial(network: Network) -> Run:
             g_optimizer.apply_gradients(zip(gradients, weights, strict=True))
             return {"d_loss": d_loss, "g_loss": g_loss}
 
-    d_optimizer, g_optimizer = _keras_adams(network)
+    d_optimizer, g_optimizer = _adams(network, keras.optimizers.Adam)
     model = Tutorial()
     model.compile()
     return _keras_loop(model, network)

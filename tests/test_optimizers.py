@@ -49,6 +49,23 @@ def algorithm_1(gradients, start, lr, beta_1, beta_2, epsilon=1e-8):
 
 
 @pytest.mark.parametrize("xla", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"beta_1": 0.0, "beta_2": 0.9}, {"epsilon": 0.1}, {"amsgrad": True}, {"clipnorm": 0.5}],
+)
+def test_adam_is_keras_own(options, xla):
+    def gradient(p, step):
+        return tf.sin(tf.cast(step, "float32") + p)
+
+    paths = [
+        descend(kind(0.05, **options), gradient, np.linspace(-2, 2, 7), 60, xla, last=60)
+        for kind in (optimizers.Adam, keras.optimizers.Adam)
+    ]
+    np.testing.assert_allclose(*paths, rtol=1e-5, atol=1e-6)
+    assert np.ptp(paths[0], axis=0).max() > 0.1
+
+
+@pytest.mark.parametrize("xla", [False, True])
 @pytest.mark.parametrize("betas", [(0.9, 0.999), (0.5, 0.9), (0.0, 0.99)])
 def test_optimistic_adam_is_algorithm_1(betas, xla):
     rng = np.random.default_rng(0)
@@ -98,10 +115,10 @@ def test_optimism_turns_divergence_into_convergence():
     assert decay < 1
 
 
-OPTIMISTIC = [optimizers.OptimisticAdam, optimizers.OptimisticSGD]
+OURS = [optimizers.Adam, optimizers.OptimisticAdam, optimizers.OptimisticSGD]
 
 
-@pytest.mark.parametrize("kind", OPTIMISTIC)
+@pytest.mark.parametrize("kind", OURS)
 def test_two_replicas_take_the_steps_of_one(kind, two_replicas):
     data = np.random.default_rng(3).normal(size=(5, 2, 3)).astype("float32")
 
@@ -134,7 +151,7 @@ def test_two_replicas_take_the_steps_of_one(kind, two_replicas):
             np.testing.assert_allclose(copy, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", OPTIMISTIC)
+@pytest.mark.parametrize("kind", OURS)
 def test_variables_are_the_whole_state(kind):
     gradients = np.random.default_rng(4).normal(size=(9, 2)).astype("float32")
 
@@ -224,7 +241,7 @@ def test_get_passes_options_on():
             {"name": "adam", "learning_rate": 1, "beta_1": 0.5, "clipnorm": None, "amsgrad": True}
         )
     )
-    assert type(optimizer) is keras.optimizers.Adam
+    assert type(optimizer) is optimizers.Adam
     assert optimizer.get_config()["learning_rate"] == 1.0
     assert (optimizer.beta_1, optimizer.beta_2) == (0.5, 0.999)
     assert optimizer.clipnorm is None
