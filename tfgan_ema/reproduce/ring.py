@@ -220,7 +220,7 @@ def _alpha_figure(final: dict[float, tuple[int, int, int]]) -> Figure:
         )
         axis.plot(list(final), [PAPER[a][index] for a in final], "x", color=color)
     axis.set(xlabel="alpha_D", ylabel="% of seeds", ylim=(-3, 103))
-    axis.legend(loc="center right")
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure
 
 
