@@ -89,7 +89,7 @@ def write_state_dict(path, tensors):
         (["check", "no_such"], "unknown shipped model"),
         (["add", "ring_mlp"], "--workdir is missing"),
         (["add", "no_such", "--workdir=none"], "unknown recipe of configs/shipped.py"),
-        (["add", "grid_mlp", "--workdir=none"], "is not a work directory"),
+        (["add", "ring_mlp", "--workdir=none", "--overwrite"], "is not a work directory"),
         (["show"], "expected one network's name"),
         (["show", "sngan_33"], "did you mean 'sngan_32'"),
         (["list", "sngan_32"], "zoo show sngan_32"),

@@ -23,7 +23,8 @@ class BatchNorm(keras.layers.BatchNormalization):
         """Returns the normalised inputs; in training, moves the statistics."""
         alone = keras.config.backend() == "tensorflow" and engines.current().replicas() == 1
         images = len(inputs.shape) == 4 and self.axis in (-1, 3) and mask is None
-        if not (training and self.trainable and alone and images) or self.renorm:
+        single = "float64" not in (self.variable_dtype, self.compute_dtype)
+        if not (training and self.trainable and alone and images and single) or self.renorm:
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
