@@ -43,7 +43,9 @@ flags.DEFINE_list("only", list(SETTINGS), "Some of the networks; all.", flag_val
 flags.DEFINE_integer("rounds", 7, "Timings of each contender.", lower_bound=1, flag_values=FLAGS)
 
 
-def make(setting: Setting, averages: int = 0, leak: Any = None) -> Any:
+def make(
+    setting: Setting, averages: int = 0, leak: Any = None, execution: int = EXECUTION
+) -> Any:
     """A compiled GAN: hinge loss, one discriminator update."""
     import tfgan_ema as tg
     import zoo
@@ -54,7 +56,7 @@ def make(setting: Setting, averages: int = 0, leak: Any = None) -> Any:
         *pair, latent=pair[0].inputs[0].shape[-1], loss="hinge",
         averages=[tg.EMA(decay) for decay in decays], leak=leak,
     )  # fmt: skip
-    gan.compile(steps_per_execution=EXECUTION)
+    gan.compile(steps_per_execution=execution)
     return gan
 
 
@@ -164,8 +166,13 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
         print(f"\n{name}, batch {less.batch_size}: {steps} steps of fit and loop", flush=True)
         loops = {
             "bare loop": (in_graph(make(less), less), steps),
-            f"fit, {EXECUTION} steps an execution": (through_fit(make(less), less), steps),
-        }
+            **{
+                f"fit, steps_per_execution {each}": (
+                    through_fit(make(less, execution=each), less), steps,
+                )
+                for each in (1, EXECUTION)
+            },
+        }  # fmt: skip
         report(rounds(loops, values.rounds), "bare loop")
 
 
