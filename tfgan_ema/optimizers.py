@@ -21,7 +21,7 @@ _register = keras.saving.register_keras_serializable(package="tfgan_ema")
 
 @_register
 class Adam(keras.optimizers.Adam):
-    """Keras's Adam, to rounding; under TensorFlow one kernel moves a weight, where Keras has ten.
+    """Keras's Adam, to rounding; under TensorFlow one kernel moves a weight.
 
     The moments and weights of large networks pass through memory once instead of once an operation.
     """

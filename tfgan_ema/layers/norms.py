@@ -13,7 +13,7 @@ from tfgan_ema.layers.spectral import SNDense
 
 @keras.saving.register_keras_serializable(package="tfgan_ema")
 class BatchNorm(keras.layers.BatchNormalization):
-    """Keras's layer, to rounding; on images under TensorFlow, training takes a third of the time.
+    """Keras's layer, to rounding; faster when it trains on images under TensorFlow.
 
     Where one replica has the whole batch, TensorFlow's fused kernel takes the place of sums,
     squares and products over the images. Everything else is left to Keras.
