@@ -408,12 +408,24 @@ def distribute(
 ) -> Any:
     """Batches for ``fit`` under a strategy: every worker reads only its rows of a global batch.
 
+    Under a mirrored strategy every replica has a pipeline of its own on the host. The iterators
+    that ``fit`` would make of one pipeline for all bring a tuning thread a replica, whatever the
+    pipeline's options, and the end of ``fit`` waits for these to wake, up to a minute.
+
     Args:
         strategy: the strategy of the run.
         pipeline: ``pipeline((worker, workers))`` -> that worker's rows of each global batch.
     """
-    if strategy.num_replicas_in_sync == 1 or isinstance(strategy, tf.distribute.MirroredStrategy):
+    if strategy.num_replicas_in_sync == 1:
         return pipeline((0, 1))
+    if isinstance(strategy, tf.distribute.MirroredStrategy):
+        own = tf.distribute.InputOptions(
+            experimental_replication_mode=tf.distribute.InputReplicationMode.PER_REPLICA,
+            experimental_fetch_to_device=False,
+        )
+        return strategy.distribute_datasets_from_function(
+            lambda context: pipeline((context.input_pipeline_id, context.num_input_pipelines)), own
+        )
 
     def rows_of(context: tf.distribute.InputContext) -> tf.data.Dataset:
         dataset = pipeline((context.input_pipeline_id, context.num_input_pipelines))
