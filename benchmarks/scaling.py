@@ -5,8 +5,9 @@
 
 SNGAN-32 (hinge, one discriminator update, one average) on one device with all cores, on two logical
 devices under a mirrored strategy, and in two processes under a multi-worker one. The two halves
-share the same cores, so a ratio of 1 says that splitting and adding up cost nothing. The bytes are
-those of the gradients that the replicas of a step exchange.
+share the same cores, so a ratio of 1 says that splitting and adding up cost nothing. A step lasts
+from the end of one to the end of the next; what `fit` takes after its last step stands beside. The
+bytes are those of the gradients that the replicas of a step exchange.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ FLAGS = command.new_flags()
 flags.DEFINE_bool("plan", False, "Count for networks of the zoo, and end.", flag_values=FLAGS)
 flags.DEFINE_list("widths", ["0.25", "0.5"], "Widths of the network.", flag_values=FLAGS)
 flags.DEFINE_list("batch_sizes", ["16", "32"], "Global batches.", flag_values=FLAGS)
-flags.DEFINE_integer("steps", 5, "Steps of a timing.", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer("steps", 10, "Steps of a timing.", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer("repeats", 7, "Timings of each contender.", lower_bound=1, flag_values=FLAGS)
 
 PLANNED = ("dcgan_64", "sngan_32", "sngan_64", "sngan_128")
@@ -47,11 +48,12 @@ LAYOUTS = {
 
 
 def worker(layout: str, width: float, batch_size: int, steps: int, repeats: int, pipe: Any) -> None:
-    """Sends the seconds a step of each timing and the bytes of both players' gradients."""
+    """Sends (seconds a step, seconds after the last) of each timing, and the gradients' bytes."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     cluster = pipe.recv()
     if cluster:
         os.environ["TF_CONFIG"] = json.dumps(cluster)
+    import keras
     import numpy as np
     import tensorflow as tf
 
@@ -75,10 +77,13 @@ def worker(layout: str, width: float, batch_size: int, steps: int, repeats: int,
         strategy, lambda shard: tg.data.pipeline(source, batch_size, seed=0, shard=shard)
     )
 
-    def run() -> float:
-        start = time.perf_counter()
-        gan.fit(data, steps_per_epoch=steps, verbose=0, shuffle=False)
-        return (time.perf_counter() - start) / steps
+    def run() -> tuple[float, float]:
+        ends: list[float] = []
+        clock = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter())
+        )
+        gan.fit(data, steps_per_epoch=1 + steps, verbose=0, shuffle=False, callbacks=[clock])
+        return (ends[-1] - ends[0]) / steps, time.perf_counter() - ends[-1]
 
     run()
     pipe.send(([run() for _ in range(repeats)], gradient_bytes(generator, discriminator)))
@@ -110,8 +115,8 @@ def plan() -> None:
 
 def measure(
     layout: str, width: float, batch_size: int, steps: int, repeats: int
-) -> tuple[list[float], list[int]]:
-    """Seconds a step and bytes of the gradients, from new processes.
+) -> tuple[list[tuple[float, float]], list[int]]:
+    """Seconds a step, seconds after the last, and bytes of the gradients, from new processes.
 
     Raises:
         UsageError: a process ended before it answered.
@@ -156,9 +161,10 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
         for batch_size in batches:
             reference = None
             for layout in LAYOUTS:
-                times, (d_bytes, g_bytes) = measure(
+                timings, (d_bytes, g_bytes) = measure(
                     layout, width, batch_size, values.steps, values.repeats
                 )
+                times, after = zip(*timings, strict=True)
                 if reference is None:
                     reference = statistics.median(times)
                     print(
@@ -169,7 +175,8 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
                 middle = statistics.median(times)
                 print(
                     f"  {layout:<20} {1e3 * middle:8.1f} ms a step ({1e3 * min(times):.1f} .. "
-                    f"{1e3 * max(times):.1f})  x{middle / reference:.2f}",
+                    f"{1e3 * max(times):.1f})  x{middle / reference:.2f}; "
+                    f"{statistics.median(after):.2f} s at the end of fit",
                     flush=True,
                 )
 
