@@ -146,15 +146,18 @@ def test_an_empty_set_is_refused():
 PROGRAM = """
 import sys
 import numpy as np, tensorflow as tf
-from tfgan_ema import data
+from tfgan_ema import data, engines
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-if sys.argv[1] == "mirrored":
+if sys.argv[1] in ("mirrored", "train"):
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 else:
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
 source = data.Source("n", np.arange(20, dtype=np.float32)[:, None].repeat(2, 1))
-if sys.argv[1] == "function":
+if sys.argv[1] == "train":
+    stream = engines.current().distribute(
+        strategy, lambda shard: data.pipeline(source, 8, seed=3, shard=shard))
+elif sys.argv[1] == "function":
     stream = strategy.distribute_datasets_from_function(lambda context: data.pipeline(
         source, 8, seed=3, shard=(context.input_pipeline_id, context.num_input_pipelines)))
 else:
@@ -178,7 +181,7 @@ def distributed(mode, workers):
     for worker in range(workers):
         task = {"cluster": cluster, "task": {"type": "worker", "index": worker}}
         environment = dict(os.environ, CUDA_VISIBLE_DEVICES="")
-        if mode != "mirrored":
+        if workers > 1:
             environment["TF_CONFIG"] = json.dumps(task)
         running.append(
             subprocess.Popen(
@@ -201,7 +204,9 @@ def distributed(mode, workers):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("mode", "workers"), [("mirrored", 1), ("fit", 2), ("function", 2)])
+@pytest.mark.parametrize(
+    ("mode", "workers"), [("mirrored", 1), ("train", 1), ("fit", 2), ("function", 2)]
+)
 def test_every_worker_gets_its_slice_of_the_global_batch(mode, workers):
     whole = order(20, 8, 3, seed=3).reshape(3, workers, 8 // workers)
     np.testing.assert_array_equal(distributed(mode, workers), whole.transpose(1, 0, 2))
