@@ -66,7 +66,7 @@ ROWS: dict[str, dict[str, Any]] = {
         **_FASHION, **_ADAM_5, "steps": 12_000, "network": {"name": "dcgan_32", "width": 0.375},
     },
     "sngan_fashion_mnist": {
-        **_FASHION, **_SN, "steps": 12_000, "data.labels": True,
+        **_FASHION, **_SN, "steps": 10_000, "data.labels": True,
     },
     "sngan_cifar10": {
         **_SN, "steps": 10_000, "data.flip": True,
