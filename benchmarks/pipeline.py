@@ -97,7 +97,7 @@ def drawn(
 
 def _run(values: flags.FlagValues, _: list[str]) -> None:
     print(
-        "set, size, batch, network: images a second alone | needed by the steps | "
+        "set, size, batch, network: images a second alone | taken by the steps | "
         "microseconds waited a step | share of the time"
     )
     for setting in SETTINGS:
@@ -105,15 +105,15 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
             source, step = batches(setting, Path(folder)), training(setting)
             for _ in range(3):
                 step(next(source))
-            alone, needed, waits, shares = [], [], [], []
+            alone, taken, waits, shares = [], [], [], []
             for _ in range(values.repeats):
                 count, _, all_ = drawn(source, lambda _: None, values.seconds)
                 alone.append(count * setting.batch_size / all_)
                 count, waited, all_ = drawn(source, step, values.seconds)
-                needed.append(count * setting.batch_size / all_)
+                taken.append(count * setting.batch_size / all_)
                 waits.append(1e6 * waited / count)
                 shares.append(waited / all_)
-        numbers = (_spread(alone, ",.0f"), _spread(needed, ",.0f"), _spread(waits, ",.0f"),
+        numbers = (_spread(alone, ",.0f"), _spread(taken, ",.0f"), _spread(waits, ",.0f"),
                    _spread(shares, ".2%"))  # fmt: skip
         size = "x".join(map(str, setting.shape))
         what = f"{setting.data}, {size}, {setting.batch_size}, {setting.network}"
