@@ -6,7 +6,7 @@ import pytest
 from tfgan_ema import data, metrics
 from tfgan_ema.data.source import Source
 from tfgan_ema.errors import UsageError
-from tfgan_ema.metrics import Evaluator, evaluator, features, frechet, statistics
+from tfgan_ema.metrics import Evaluator, evaluator, features, frechet, manifold, statistics
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +115,36 @@ def test_reference_statistics_are_cached_by_content(source, images, tmp_path, mo
     # Moments do not serve a metric that needs features: the file is made anew, with them.
     Evaluator(["fd_pixels", "kd_pixels"], source, samples=40)(draws(images))
     assert statistics.load(kept, "pixels").features.shape == (120, 108)
+
+
+def test_radii_of_a_reference_are_found_once(source, images, tmp_path, monkeypatch):
+    def evaluate(reference):
+        names = ["precision_recall_pixels", "density_coverage_pixels"]
+        return Evaluator(names, reference, samples=40)(draws(images))
+
+    first = evaluate(source)
+    kept = sorted((tmp_path / "cache" / "statistics").glob("*-k?.npz"))
+    assert [path.name[-6:] for path in kept] == ["k3.npz", "k5.npz"]
+    honest, asked = manifold.radii, []
+    monkeypatch.setattr(
+        manifold, "radii", lambda features, k: asked.append(k) or honest(features, k)
+    )
+    assert evaluate(source) == first
+    assert not asked
+    kept[0].write_bytes(b"damaged")
+    kept[1].unlink()
+    assert evaluate(source) == first
+    assert asked == [3, 5]
+    saver = Evaluator(["kd_pixels"], source, samples=40)
+    saver(draws(images))
+    saver.save_reference(tmp_path / "kept.npz")
+    assert evaluate(tmp_path / "kept.npz") == first
+
+
+def test_too_few_real_samples_for_neighbours(images):
+    few = Source("few", images[:3])
+    with pytest.raises(UsageError, match="needs at least 4"):
+        Evaluator(["precision_recall_pixels"], few, samples=40)(draws(images))
 
 
 def test_a_saved_reference_serves_in_place_of_the_images(source, images, tmp_path):

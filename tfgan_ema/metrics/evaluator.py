@@ -18,7 +18,7 @@ from tfgan_ema.cache import cache_dir
 from tfgan_ema.data import mixtures
 from tfgan_ema.data.source import Source
 from tfgan_ema.errors import UsageError, unknown
-from tfgan_ema.metrics import features, frechet, statistics
+from tfgan_ema.metrics import features, frechet, manifold, statistics
 from tfgan_ema.metrics.classifier_score import inception_score
 from tfgan_ema.metrics.density import density_coverage
 from tfgan_ema.metrics.kernel import kernel_distance_subsets
@@ -49,12 +49,14 @@ class Metric:
         real: what it compares them with: the reference's ``moments`` or ``features``, the true
             ``modes``, or ``None``.
         score: (generated, real if any) -> numbers by name.
+        k: the neighbour to which it needs the distances within the reference; 0 for none.
     """
 
     space: str
     generated: str
     real: str | None
     score: Callable[..., dict[str, float]]
+    k: int = 0
 
     @property
     def compares(self) -> bool:
@@ -86,13 +88,14 @@ def _inception_score(name: str, generated: Statistics) -> dict[str, float]:
     return {name: mean, f"{name}_std": std}
 
 
-def _suffixed(
+def _manifold(
     function: Callable[..., Mapping[str, float]],
+    k: int,
     space: str,
     generated: Statistics,
     real: Statistics,
 ) -> dict[str, float]:
-    scores = function(real.features, generated.features)
+    scores = function(real.features, generated.features, k=k, real_radii=real.radii[k])
     return {f"{name}_{space}": value for name, value in scores.items()}
 
 
@@ -123,21 +126,19 @@ def _in_space(space: str) -> dict[str, Metric]:
         kid: ("features", "features", _kernel, kid),
         f"{fid}_infinity": ("features", "moments", _infinity, f"{fid}_infinity"),
         f"{fid}_interval": ("features", "moments", _interval, fid),
-        f"precision_recall_{space}": (
-            "features", "features", _suffixed, precision_recall, space
-        ),
-        f"density_coverage_{space}": (
-            "features", "features", _suffixed, density_coverage, space
-        ),
         f"nearest_real_{space}": ("features", "features", _nearest_real, space),
         f"swd_{space}": ("features", "features", _sliced, f"swd_{space}"),
     }  # fmt: skip
     if features.SPACES[space].classes:
         table[f"is_{space}"] = ("probabilities", None, _inception_score, f"is_{space}")
-    return {
+    found = {
         name: Metric(space, generated, real, functools.partial(*score))
         for name, (generated, real, *score) in table.items()
     }
+    for function, k in ((precision_recall, 3), (density_coverage, 5)):
+        score = functools.partial(_manifold, function, k, space)
+        found[f"{function.__name__}_{space}"] = Metric(space, "features", "features", score, k)
+    return found
 
 
 def _between_points(function: Callable[..., float], name: str) -> Metric:
@@ -218,6 +219,7 @@ class Evaluator:
             self.modes = self._known_modes()
         self.device, self.data_dir, self.progress = _check_device(device), data_dir, progress
         self._reference: dict[str, Statistics] = {}
+        self._kept: dict[str, Path] = {}  # where the cache keeps the reference of a space
 
     def __call__(self, sample_fn: Sampler) -> dict[str, float]:
         """Scores a sampler.
@@ -235,11 +237,7 @@ class Evaluator:
         with self._on_device():
             drawn = _drawn(sample_fn, self.seeds())
             generated = self._collect("samples", self.samples, drawn, self._needs("generated"))
-            shape = next(iter(generated.values())).shape
-            real = {
-                space: self._real(space, needs, shape)
-                for space, needs in self._needs("real").items()
-            }
+        real = self.prepare(next(iter(generated.values())).shape)
         scores: dict[str, float] = {}
         for metric in self.metrics.values():
             if metric.real is None:
@@ -249,6 +247,25 @@ class Evaluator:
             else:
                 scores |= metric.score(generated[metric.space], real[metric.space])
         return {name: float(value) for name, value in scores.items()}
+
+    def prepare(self, shape: tuple[int, ...]) -> dict[str, Statistics]:
+        """The reference's statistics by feature space, made where they are not there yet.
+
+        Args:
+            shape: of a sample.
+
+        Raises:
+            UsageError: the reference's samples have another shape.
+        """
+        with self._on_device():
+            real = {
+                space: self._real(space, needs, shape)
+                for space, needs in self._needs("real").items()
+            }
+        for metric in self.metrics.values():
+            if metric.k:
+                self._find_radii(real[metric.space], metric.k)
+        return real
 
     def seeds(self) -> list[tuple[int, int]]:
         """The (count, seed) of each batch that is drawn."""
@@ -324,7 +341,7 @@ class Evaluator:
         for samples in _chunks(source, indices, 1000):
             digest.update(np.ascontiguousarray(samples))
         folder = cache_dir(self.data_dir) / "statistics"
-        path = folder / f"{space}-{digest.hexdigest()[:32]}.npz"
+        path = self._kept[space] = folder / f"{space}-{digest.hexdigest()[:32]}.npz"
         if path.exists():
             with contextlib.suppress(UsageError):  # a damaged file is made anew
                 found = statistics.load(path, space)
@@ -334,6 +351,19 @@ class Evaluator:
         found = self._collect(f"reference {space}", len(indices), batches, {space: needs})[space]
         statistics.save(path, [found])
         return found
+
+    def _find_radii(self, real: Statistics, k: int) -> None:
+        """Adds the radii for k, which are as slow to find as all else together, or reads them."""
+        if k in real.radii:
+            return
+        kept = self._kept.get(real.space)
+        path = kept and kept.with_name(f"{kept.stem}-k{k}.npz")
+        found = statistics.load_radii(path, real.count) if path else None
+        if found is None:
+            found = manifold.radii(real.features, k)
+            if path:
+                statistics.save_radii(path, found)
+        real.radii[k] = found
 
     def _source(self, shape: tuple[int, ...]) -> Source:
         if isinstance(self.reference, Source):

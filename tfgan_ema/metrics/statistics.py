@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zipfile
@@ -30,6 +31,7 @@ class Statistics:
         covariance: float64 ``[d, d]``, unbiased.
         features: ``[count, d]`` if they were kept.
         probabilities: ``[count, classes]`` if they were kept.
+        radii: `manifold.radii` of the features by k, as far as they were asked for.
     """
 
     space: str
@@ -40,6 +42,7 @@ class Statistics:
     covariance: np.ndarray
     features: np.ndarray | None = None
     probabilities: np.ndarray | None = None
+    radii: dict[int, np.ndarray] = field(default_factory=dict)
 
     def gaussian(self) -> frechet.Gaussian:
         """The Gaussian of these moments."""
@@ -88,7 +91,7 @@ class Collector:
 
 
 def save(path: Path, statistics: list[Statistics]) -> None:
-    """Writes statistics, whole or not at all; probabilities are left out.
+    """Writes statistics, whole or not at all; probabilities and radii are left out.
 
     Raises:
         UsageError: the file cannot be written.
@@ -102,11 +105,33 @@ def save(path: Path, statistics: list[Statistics]) -> None:
         for name in ("mean", "covariance", "features"):
             if getattr(each, name) is not None:
                 arrays[f"{each.space}/{name}"] = getattr(each, name)
+    _write(path, notes=json.dumps(notes), **arrays)
+
+
+def save_radii(path: Path, radii: np.ndarray) -> None:
+    """Writes the radii of one k, whole or not at all.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    _write(path, radii=radii)
+
+
+def load_radii(path: Path, count: int) -> np.ndarray | None:
+    """The radii of ``count`` samples, or ``None`` where the file is missing or damaged."""
+    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        with np.load(path, allow_pickle=False) as arrays:
+            radii = arrays["radii"]
+        return radii if radii.shape == (count,) else None
+    return None
+
+
+def _write(path: Path, **arrays: np.ndarray | str) -> None:
     partial = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as stream:
-            np.savez(stream, notes=json.dumps(notes), **arrays)
+            np.savez(stream, **arrays)
         partial.replace(path)
     except OSError as error:
         raise UsageError(f"cannot write {path} ({error.strerror}): name another.") from error
