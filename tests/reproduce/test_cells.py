@@ -59,7 +59,8 @@ def test_the_page_names_the_command_and_the_versions(tmp_path):
     table(tmp_path)
     page = (tmp_path / "out" / "index.html").read_text()
     assert f"tfgan-ema reproduce squares --budget=smoke --out={tmp_path / 'out'}" in page
-    assert "tensorflow 2." in page
+    assert "TensorFlow 2." in page
+    assert " on CPU" in page
     assert "4 squares" in page
 
 

@@ -45,7 +45,7 @@ def test_sets_made_apart_or_together_share_their_cells():
 
 def test_a_cell_changes_nothing_but_its_leak():
     (plain, leaky) = (
-        images.configuration({"data": {"name": "digits"}}, 3, 30, 10, leak)
+        images.configuration({"data": {"name": "digits"}}, 3, 30, 10, 10, leak)
         for leak in (None, {"beta": 0.5, "start_step": 10})
     )
     assert (leaky.leak.beta, leaky.leak.start_step, leaky.seed) == (0.5, 10, 3)

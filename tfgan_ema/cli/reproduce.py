@@ -67,7 +67,7 @@ def reproduce(values: flags.FlagValues, words: list[str]) -> None:
     if words[0] != "dynamics":  # which trains nothing and loads no Keras
         from tfgan_ema import engines
 
-        engines.require_tensorflow(f"reproduce {words[0]}")
+        engines.current()
         budget = (values.budget,)
     print(getattr(importlib.import_module(module), function)(out, *budget))
 

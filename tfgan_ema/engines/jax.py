@@ -16,6 +16,7 @@ import dataclasses
 import functools
 import hashlib
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -382,6 +383,21 @@ def make_loop(model: keras.Model, batch: Callable[[Tensor], Tensor]) -> Callable
 def find_devices() -> list[Any]:
     """The machine's devices; asking makes JAX look for them."""
     return jax.devices()
+
+
+def device_kind() -> str:
+    """The first device by its maker's name."""
+    kind = jax.devices()[0].device_kind
+    return "CPU" if kind == "cpu" else kind
+
+
+def share_machine() -> None:
+    """Makes this process one of several on a machine: one thread, and no more memory than it needs.
+
+    To be called before anything is computed.
+    """
+    os.environ["NPROC"] = "1"  # the threads of XLA's pool on a CPU
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
 
 
 @dataclasses.dataclass(frozen=True)

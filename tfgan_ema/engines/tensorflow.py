@@ -358,6 +358,24 @@ def find_devices() -> list[Any]:
     return tf.config.list_physical_devices()
 
 
+def device_kind() -> str:
+    """The first accelerator by its maker's name, or ``CPU``."""
+    for device in tf.config.list_physical_devices("GPU"):
+        return tf.config.experimental.get_device_details(device).get("device_name", "GPU")
+    return "CPU"
+
+
+def share_machine() -> None:
+    """Makes this process one of several on a machine: one thread, and no more memory than it needs.
+
+    To be called before anything is computed.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    for device in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(device, True)
+
+
 def strategy(name: str, tpu: str = "") -> tf.distribute.Strategy:
     """The strategy of a ``--strategy`` flag; make it before anything else touches a device.
 

@@ -16,6 +16,7 @@ import queue
 import time
 from collections.abc import Callable, Sequence
 from concurrent import futures
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,16 @@ def run(cells: Sequence[Cell], out: Path, *, workers: int | None = None) -> dict
     return {cell.name: results[cell.name] or _read(out, cell) for cell in cells}
 
 
+def run_apart(function: Callable[[], None]) -> None:
+    """Runs a function in a process of its own, which leaves nothing behind in this one.
+
+    Raises:
+        UsageError, or whatever else the function raises.
+    """
+    with futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        pool.submit(function).result()
+
+
 def path(out: Path, cell: Cell) -> Path:
     """Where a finished cell lies."""
     return out / "cells" / f"{cell.name}.json"
@@ -92,6 +103,21 @@ def _read(out: Path, cell: Cell) -> Any:
 def seconds(out: Path, cell: Cell) -> float:
     """How long a finished cell took, in seconds of one core."""
     return json.loads(path(out, cell).read_text())["seconds"]
+
+
+def made_by(out: Path, cell: Cell) -> str:
+    """The backend and the device that a finished cell was computed by."""
+    return json.loads(path(out, cell).read_text())["made_by"]
+
+
+def _made_by() -> str:
+    import keras
+
+    from tfgan_ema import engines
+
+    backend = keras.config.backend()
+    name = {"tensorflow": "TensorFlow", "jax": "JAX"}[backend]
+    return f"{name} {metadata.version(backend)} on {engines.current().device_kind()}"
 
 
 def _run_all(cells: Sequence[Cell], folder: Path, workers: int) -> None:
@@ -144,10 +170,9 @@ def _one_thread(reports: Any) -> None:
     _REPORTS = reports
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    import tensorflow as tf
+    from tfgan_ema import engines
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    engines.current().share_machine()
 
 
 def _run_one(cell: Cell, folder: Path) -> None:
@@ -163,6 +188,7 @@ def _run_one(cell: Cell, folder: Path) -> None:
         "function": cell.function,
         "options": cell.options,
         "seconds": round(time.process_time() - start, 1),
+        "made_by": _made_by(),
         "result": result,
     }
     temporary = folder / f".{cell.name}.{os.getpid()}"

@@ -28,6 +28,7 @@ def run(
     cells: Callable[[str], list[Cell]],
     rows: Callable[[dict[str, Any]], list[dict[str, Any]]],
     body: Callable[[list[dict[str, Any]], dict[str, Any]], list[str]],
+    prepare: Callable[[], None] | None = None,
 ) -> Path:
     """Runs the cells that are missing, writes ``results.csv`` and ``index.html``.
 
@@ -39,6 +40,7 @@ def run(
         cells: budget -> cells, their cost in seconds of one core.
         rows: results by cell -> rows of the table, one a seed and cell.
         body: rows and results -> the page's markup.
+        prepare: makes what cells share, in a process of its own on all cores, if any is to run.
 
     Returns:
         The page.
@@ -58,15 +60,19 @@ def run(
         "on at the first cell that is missing.",
         flush=True,
     )
+    if left and prepare:
+        cells_module.run_apart(prepare)
     results = cells_module.run(wanted, out, workers=workers)
     table = rows(results)
     _write(out / "results.csv", _csv(table))
+    made_by = sorted({cells_module.made_by(out, cell) for cell in wanted})
     command = f"tfgan-ema reproduce {name} --budget={budget} --out={out}"
     seconds = sum(cells_module.seconds(out, cell) for cell in wanted)
     last = max(cells_module.path(out, cell).stat().st_mtime for cell in wanted)
     made = (
         f"<p>Made by <code>{command}</code> in cells of {_duration(seconds / 60)} together, one "
-        f"thread each, the last on {datetime.date.fromtimestamp(last)}; {_versions()}. "
+        f"thread each, the last on {datetime.date.fromtimestamp(last)}; {' and '.join(made_by)}, "
+        f"{_versions()}. "
         "Every seed is a row of <a href='results.csv'>results.csv</a>.</p>"
     )
     page = out / "index.html"
@@ -79,7 +85,7 @@ def _duration(minutes: float) -> str:
 
 
 def _versions() -> str:
-    packages = ("tfgan_ema", "tensorflow", "keras", "numpy", "scipy", "POT")
+    packages = ("tfgan_ema", "keras", "numpy", "scipy")
     found = [f"{name} {metadata.version(name)}" for name in packages]
     return ", ".join([f"Python {platform.python_version()}", *found])
 

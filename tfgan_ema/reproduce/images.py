@@ -11,6 +11,8 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import math
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -187,15 +189,11 @@ def measure(
         ``rows``: one a generator and measurement; ``strip``: of seed 0 without a leak, pictures of
         fixed latents, generator -> step -> PNG.
     """
-    config = configuration(changes, seed, steps, starts[0], leak)
+    config = configuration(changes, seed, steps, every, starts[0], leak)
     source = runs.load_source(config)
     gan = runs.build_gan(config, source.shape, None)
-    small, large = (
-        Evaluator(metrics, source, samples=samples)
-        for metrics, samples in (
-            ([distance], curve), ([distance, f"precision_recall_{space}"], final)
-        )
-    )  # fmt: skip
+    small = Evaluator([distance], source, samples=curve)
+    large = Evaluator(_final_metrics(distance, space), source, samples=final)
     columns = points.columns(gan) if leak is None else {points.RAW: None, "ema": 0}
     kept = folder / f"{name}.npz"
     found: dict[str, Any] = {"rows": [], "strip": {}}
@@ -235,10 +233,27 @@ def measure(
     return {key: found[key] for key in ("rows", "strip")}
 
 
+def _final_metrics(distance: str, space: str) -> list[str]:
+    return [distance, f"precision_recall_{space}"]
+
+
+def prepare(budget: str, names: Sequence[str]) -> None:
+    """Makes what is known of the training sets once, not in each of the first cells."""
+    for name in names:
+        o = cells(budget, [name])[0].options
+        config = configuration(
+            o["changes"], o["seed"], o["steps"], o["every"], o["starts"][0], None
+        )
+        source = runs.load_source(config)
+        metrics = _final_metrics(o["distance"], o["space"])
+        Evaluator(metrics, source, progress=sys.stderr.isatty()).prepare(source.shape)
+
+
 def configuration(
     changes: dict[str, Any],
     seed: int,
     steps: int,
+    every: int,
     uniform_from: int,
     leak: dict[str, Any] | None,
 ) -> ConfigDict:
@@ -253,6 +268,7 @@ def configuration(
         "uniform": {"rule": "uniform", "start_step": uniform_from},
     }
     config.leak.update(leak or {})
+    config.steps_per_execution = math.gcd(every, 100)
     return config
 
 
@@ -311,6 +327,7 @@ def _reproduce(name: str, names: list[str], out: Path, budget: str) -> Path:
     return experiment.run(
         name, f"Averages and LeakyEMA on {titles}", budget, out,
         lambda budget: cells(budget, names), rows, body,
+        functools.partial(prepare, budget, names),
     )  # fmt: skip
 
 
