@@ -108,10 +108,11 @@ def add(
             "recipe": f"configs/shipped.py:{name}",
             "changes": _changes(recipes.get_config(name), config),
             "config": run["config"],
-            "commands": _commands(name, recipes.get_config(name), config, average),
+            "commands": _commands(name, recipes.get_config(name), run, average),
             "average": gan.shadows[index].rule.name,
             "steps": gan.steps_done,
             "hours": _hours(workdir),
+            "device": run.get("device", "a device that its run did not note"),
             "seed": config.seed,
             "parameters": int(gan.generator.count_params()),
             "samples": {"count": count, "seed": 0, "sha256": plain_hash(temporary, count, 0)},
@@ -232,15 +233,18 @@ def _changes(recipe: ConfigDict, config: ConfigDict) -> dict[str, Any]:
     return {key: value for key, value in had.items() if wanted.get(key) != value}
 
 
-def _commands(name: str, recipe: ConfigDict, config: ConfigDict, average: str) -> dict[str, str]:
+def _commands(
+    name: str, recipe: ConfigDict, run: Mapping[str, Any], average: str
+) -> dict[str, str]:
     """What makes the run, the model and its numbers again."""
     changes = "".join(
         " " + shlex.quote(f"--config.{key}={tuple(value) if isinstance(value, list) else value}")
-        for key, value in _changes(recipe, config).items()
+        for key, value in _changes(recipe, ConfigDict(run["config"])).items()
     )
+    backend = "KERAS_BACKEND=jax " if "jax" in run["versions"] else ""
     place = f"runs/{name}"
     return {
-        "train": f"tfgan-ema train --config=shipped:{name} --workdir={place}{changes}",
+        "train": f"{backend}tfgan-ema train --config=shipped:{name} --workdir={place}{changes}",
         "add": f"tfgan-ema zoo add {name} --workdir={place} --average={average}",
         "check": f"tfgan-ema zoo check {name}",
     }
@@ -304,7 +308,7 @@ def markdown(card: Mapping[str, Any]) -> str:
         "network": f"{card['config']['network']['name']}, generator of {card['parameters']:,} "
         "parameters",
         "shipped": f"average `{card['average']}`, step {card['steps']:,}, seed {card['seed']}",
-        "training": f"{card['hours']:.2f} hours",
+        "training": f"{card['hours']:.2f} hours on {card['device']}",
         "samples": f"first {drawn['count']} of seed {drawn['seed']}, sha256 `{drawn['sha256']}`",
         "size": f"{card['bytes'] / 1e6:.2f} MB",
         "licence": card["licence"],

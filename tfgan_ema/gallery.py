@@ -81,7 +81,7 @@ def _lead(card: Mapping[str, Any]) -> str:
     return (
         f"{network} on {trained_on['name']}, {card['parameters']:,} parameters, "
         f"{card['bytes'] / 1e6:.2f} MB; average {card['average']} after {card['steps']:,} steps, "
-        f"{card['hours']:.2f} hours. Licence {card['licence']}; of the data: "
+        f"{card['hours']:.2f} hours on {card['device']}. Licence {card['licence']}; of the data: "
         f"{trained_on['licence']}."
     )
 

@@ -178,7 +178,7 @@ def build_gan(config: ConfigDict, shape: tuple[int, ...], num_classes: int | Non
 
 
 def read_run(workdir: str | os.PathLike) -> dict[str, Any]:
-    """The content of ``run.json``: ``config``, ``data`` (name, shape, num_classes), versions.
+    """The content of ``run.json``: config, data (name, shape, num_classes), versions, device.
 
     Raises:
         UsageError: the folder is not a run's.
@@ -265,7 +265,7 @@ def _record(config: ConfigDict, source: Any, num_classes: int | None) -> dict[st
 
     import keras
 
-    from tfgan_ema import __version__
+    from tfgan_ema import __version__, engines
 
     packages = (keras.config.backend(), "keras", "numpy")
     versions = {package: metadata.version(package) for package in packages}
@@ -273,6 +273,7 @@ def _record(config: ConfigDict, source: Any, num_classes: int | None) -> dict[st
         "config": plain(config),
         "data": {"name": source.name, "shape": list(source.shape), "num_classes": num_classes},
         "versions": versions | {"tfgan_ema": __version__},
+        "device": engines.current().device_kind(),
     }
 
 

@@ -86,6 +86,8 @@ def test_the_card_says_what_the_run_was(run, models):
     assert "--config.evaluate.metrics=('modes',)" in words
     assert (card["steps"], card["seed"], card["average"]) == (4, 0, "ema")
     assert card["hours"] > 0
+    assert card["device"] == runs.read_run(run)["device"] == "CPU"
+    assert card["commands"]["train"].startswith("tfgan-ema train")
     assert card["bytes"] == sum(
         f.stat().st_size
         for f in folder.rglob("*")
