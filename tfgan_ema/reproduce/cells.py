@@ -107,7 +107,7 @@ def seconds(out: Path, cell: Cell) -> float:
 
 def made_by(out: Path, cell: Cell) -> str:
     """The backend and the device that a finished cell was computed by."""
-    return json.loads(path(out, cell).read_text())["made_by"]
+    return json.loads(path(out, cell).read_text()).get("made_by", "an earlier version")
 
 
 def _made_by() -> str:
