@@ -1,5 +1,6 @@
 """Cells for the tests of the runner."""
 
+import os
 from pathlib import Path
 
 
@@ -12,6 +13,12 @@ def square(value, log, folder, progress):
         raise RuntimeError(f"cell {value} is broken")
     (folder / f"shared-{value}.npz").touch()
     return {"square": value * value, "third": value / 3}
+
+
+def prepared(log):
+    """Notes the process that ran it."""
+    with Path(log).open("a") as file:
+        file.write(f"{os.getpid()}\n")
 
 
 def interrupted(folder, progress, **options):

@@ -1,7 +1,10 @@
 """The runner of cells and what is made of them."""
 
 import csv
+import functools
+import os
 
+import cell_functions
 import pytest
 
 from tfgan_ema.cli import reproduce as command
@@ -27,6 +30,7 @@ def table(folder):
         "squares", "Squares", "smoke", out, lambda budget: wanted(folder),
         lambda results: [{"cell": name, **found} for name, found in results.items()],
         lambda rows, results: [f"<p>{len(rows)} squares</p>"],
+        functools.partial(cell_functions.prepared, folder / "prepared"),
     )  # fmt: skip
     return (out / "results.csv").read_text()
 
@@ -53,6 +57,13 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path):
     assert table(folder) == whole
     assert ran(folder) == before  # and nothing that was finished
     assert not list((folder / "out" / "cells").glob("*.npz"))
+
+
+def test_what_cells_share_is_made_once_in_a_process_of_its_own(tmp_path):
+    table(tmp_path)
+    table(tmp_path)  # when no cell is left, nothing is made
+    (process,) = (tmp_path / "prepared").read_text().split()
+    assert int(process) != os.getpid()
 
 
 def test_the_page_names_the_command_and_the_versions(tmp_path):

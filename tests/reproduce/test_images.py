@@ -93,6 +93,13 @@ def test_the_page_says_what_the_rows_say(gain, word):
     assert all(list(row) == keys for row in table)
 
 
+def test_the_reference_is_prepared_once_for_all_cells(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFGAN_EMA_CACHE", str(tmp_path))
+    images.prepare("smoke", NAMES)
+    statistics, radii = sorted(tmp_path.glob("statistics/*"), key=lambda path: len(path.name))
+    assert radii.name == f"{statistics.stem}-k3.npz"
+
+
 @pytest.mark.slow
 def test_smoke(tmp_path):
     """Both sets at once; then one of them alone takes over its cells."""
