@@ -66,7 +66,8 @@ def run(
     table = rows(results)
     _write(out / "results.csv", _csv(table))
     made_by = sorted({cells_module.made_by(out, cell) for cell in wanted})
-    command = f"tfgan-ema reproduce {name} --budget={budget} --out={out}"
+    backend = "KERAS_BACKEND=jax " if all(by.startswith("JAX") for by in made_by) else ""
+    command = f"{backend}tfgan-ema reproduce {name} --budget={budget} --out={out}"
     seconds = sum(cells_module.seconds(out, cell) for cell in wanted)
     last = max(cells_module.path(out, cell).stat().st_mtime for cell in wanted)
     made = (
