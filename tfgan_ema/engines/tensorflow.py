@@ -359,10 +359,10 @@ def find_devices() -> list[Any]:
 
 
 def device_kind() -> str:
-    """The first accelerator by its maker's name, or ``CPU``."""
+    """The first GPU by its maker's name, ``TPU`` or ``CPU``; starts TensorFlow's runtime."""
     for device in tf.config.list_physical_devices("GPU"):
         return tf.config.experimental.get_device_details(device).get("device_name", "GPU")
-    return "CPU"
+    return "TPU" if tf.config.list_logical_devices("TPU") else "CPU"
 
 
 def share_machine() -> None:
