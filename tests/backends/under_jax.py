@@ -180,6 +180,16 @@ def test_the_train_command(tmp_path, capsys):
     assert "\n" not in error
 
 
+def test_features_are_not_rounded_to_tf32():
+    def product(x):
+        return jax.make_jaxpr(lambda x: x @ x)(x).eqns[0].params["precision"]
+
+    x = np.ones((2, 2), np.float32)
+    with engine.full_float32():
+        assert {str(p) for p in product(x)} == {"HIGHEST"}
+    assert product(x) is None
+
+
 def test_an_experiment(tmp_path):
     """A cell without a leak and one that goes on from it, as `tfgan-ema reproduce` runs them."""
     plain, leaky = images.cells("smoke", ["fashion_mnist"])[:2]

@@ -8,8 +8,10 @@ import zipfile
 from pathlib import Path
 
 import inception_images
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfgan_ema.errors import UsageError
 from tfgan_ema.metrics import classifier, features, networks, weights
@@ -145,6 +147,17 @@ def test_short_batches_give_the_same_features(batch, rng):
     parts = [features.embed("fashion_classifier", images[i : i + batch])[0]
              for i in range(0, 5, batch)]  # fmt: skip
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
+
+
+def test_features_are_not_rounded_to_tf32(monkeypatch, rng):
+    tf32 = tf.config.experimental.tensor_float_32_execution_enabled
+    predict, seen = keras.Model.predict_on_batch, []
+    monkeypatch.setattr(
+        keras.Model, "predict_on_batch", lambda *args: seen.append(tf32()) or predict(*args)
+    )
+    features.embed("fashion_classifier", rng.integers(0, 256, (2, 28, 28, 1), dtype=np.uint8))
+    assert seen == [False]
+    assert tf32()
 
 
 def test_pixels_and_points_are_their_own_features(rng):

@@ -400,6 +400,11 @@ def share_machine() -> None:
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
 
 
+def full_float32() -> contextlib.AbstractContextManager:
+    """Where products of float32 numbers are not rounded to TF32 or bfloat16."""
+    return jax.default_matmul_precision("highest")
+
+
 @dataclasses.dataclass(frozen=True)
 class Strategy:
     """How a run is spread: over how many devices; the distribution itself is Keras's own.

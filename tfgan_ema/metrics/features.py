@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfgan_ema import engines
 from tfgan_ema.data.errors import say
 from tfgan_ema.data.images import to_channels
 from tfgan_ema.errors import UsageError, unknown
@@ -133,7 +134,11 @@ def _network(network: str) -> Callable[[np.ndarray], Embedding]:
 
 
 class _Runner:
-    """Runs a network on batches. A short batch is filled up, so that one graph serves all."""
+    """Runs a network on batches. A short batch is filled up, so that one graph serves all.
+
+    Features are those of float32 on every device: with TF32's products they move by about a
+    thousandth, as if the images were others.
+    """
 
     def __init__(self, model, resize: Callable) -> None:
         self.model, self.resize, self.rows = model, resize, 0
@@ -143,6 +148,7 @@ class _Runner:
         self.rows = max(self.rows, count)
         images = np.concatenate([images, np.repeat(images[-1:], self.rows - count, axis=0)])
         size = self.model.input_shape[1]
-        found = self.model.predict_on_batch(self.resize(images.astype(np.float32), size))
+        with engines.current().full_float32():
+            found = self.model.predict_on_batch(self.resize(images.astype(np.float32), size))
         features, probabilities = found if isinstance(found, list) else (found, None)
         return features[:count], None if probabilities is None else probabilities[:count]

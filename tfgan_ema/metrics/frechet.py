@@ -86,27 +86,29 @@ class Moments:
     """Mean and covariance of a stream of features, in memory that does not grow with the stream.
 
     Batches are merged by the pairwise update of Chan, Golub and LeVeque (1983), in float64, which
-    does not cancel as the difference of raw second moments does.
+    does not cancel as the difference of raw second moments does. The shift of the mean counts as
+    one more row of a batch, so one symmetric product does all: small batches are bound by memory.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.mean: np.ndarray | None = None
-        self._scatter: np.ndarray | None = None
+        self._scatter: np.ndarray | None = None  # the upper triangle; the rest is never read
 
     def update(self, features: object) -> None:
         """Adds a batch of features ``[n, d]``."""
         batch = as_features(features, "the features")
         count, mean = len(batch), batch.mean(axis=0)
-        centred = batch - mean
-        scatter = centred.T @ centred
+        rows = batch - mean
         if self.mean is None:
-            self.count, self.mean, self._scatter = count, mean, scatter
-            return
+            self.mean = np.zeros_like(mean)
+            self._scatter = np.zeros((len(mean), len(mean)), order="F")
         same_width(len(self.mean), len(mean))
         total, shift = self.count + count, mean - self.mean
-        scatter += (self.count * count / total) * np.outer(shift, shift)
-        self._scatter += scatter
+        rows = np.vstack([rows, np.sqrt(self.count * count / total) * shift])
+        self._scatter = scipy.linalg.blas.dsyrk(
+            1.0, rows.T, beta=1.0, c=self._scatter, overwrite_c=True
+        )
         self.mean = self.mean + shift * (count / total)
         self.count = total
 
@@ -115,7 +117,8 @@ class Moments:
         """The unbiased covariance ``[d, d]``."""
         if self.count < 2:
             raise UsageError(f"{self.count} samples have no covariance: expected at least 2.")
-        return self._scatter / (self.count - 1)
+        upper = np.triu(self._scatter) / (self.count - 1)
+        return upper + np.triu(upper, 1).T
 
     def gaussian(self) -> Gaussian:
         """The fitted Gaussian, ready for `distance`."""
