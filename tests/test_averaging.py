@@ -125,14 +125,60 @@ def test_standing_statistics_are_means_over_batches_and_leave_no_trace():
     before = [w.copy() for w in model.get_weights()]
     dense = model.layers[1]
     hidden = np.stack([ops.convert_to_numpy(dense(batch)) for batch in batches])
-    with averaging.standing_statistics(model, lambda i: model(batches[i], training=True), 5):
-        mean, variance = statistics(model)
-        np.testing.assert_allclose(mean, hidden.mean(1).mean(0), rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(variance, hidden.var(1).mean(0), rtol=1e-4)
+    values = averaging.standing_statistics(model, lambda i: model(batches[i], training=True), 5)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     assert model.layers[2].momentum == 0.5
     assert not model.layers[2].trainable
+    with averaging.replaced(values):
+        mean, variance = statistics(model)
+    np.testing.assert_allclose(mean, hidden.mean(1).mean(0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(variance, hidden.var(1).mean(0), rtol=1e-4)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_reference_batch_normalises_all_rows_and_moves_nothing(rng):
+    model = batch_norm_generator()
+    model.layers[2].gamma.assign([1.0, 2.0, 3.0])
+    model.layers[2].beta.assign([0.5, 0.0, -1.0])
+    reference, batch = rng.normal(1, 2, (2, 32, 4)).astype("float32")
+    before = statistics(model)
+
+    def run(rows):
+        with averaging.reference_statistics(model, 32):
+            return ops.convert_to_numpy(model(np.concatenate([reference, rows])))
+
+    outputs = run(batch)
+    for old, new in zip(before, statistics(model), strict=True):
+        np.testing.assert_array_equal(old, new)
+    np.testing.assert_allclose(run(batch[:1])[32], outputs[32], rtol=1e-5)
+    np.testing.assert_allclose(
+        outputs[:32], ops.convert_to_numpy(model(reference, training=True)), rtol=1e-3, atol=1e-5
+    )
+    assert not np.allclose(ops.convert_to_numpy(model(batch)), outputs[32:])
+
+
+def test_the_raw_statistics_make_an_average_pale():
+    """Two opposite generators: their mean's activations have less variance than theirs."""
+    source = batch_norm_generator()
+    dense = source.layers[1]
+    rng = np.random.default_rng(0)
+    shared, apart = rng.normal(size=(2, 4, 3)).astype("float32")
+    batch = rng.normal(size=(512, 4)).astype("float32")
+    shadow = averaging.Shadow(averaging.UniformAverage(), source)
+    for step in range(1, 41):
+        dense.kernel.assign(shared + (-1) ** step * 2 * apart)
+        source(batch, training=True)
+        shadow.move(ops.convert_to_tensor(step), 64)
+    copied = ops.convert_to_numpy(shadow.generator(batch)).std(0)
+    values = averaging.standing_statistics(
+        shadow.generator, lambda i: shadow.generator(batch, training=True)
+    )
+    with averaging.replaced(values):
+        standing = ops.convert_to_numpy(shadow.generator(batch)).std(0)
+    np.testing.assert_allclose(standing, 1, rtol=1e-2)
+    assert (copied < 0.8).all()
 
 
 def test_swap_twice_is_nothing():

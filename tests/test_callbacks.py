@@ -69,6 +69,16 @@ def test_ema_callback_swaps_for_model_checkpoint_and_at_the_end(tmp_path):
     np.testing.assert_array_equal(other.generator.get_weights()[0], saved[-1][0])
 
 
+def test_swapped_weights_come_with_statistics_of_their_own():
+    plain = toy.gan(averages=[tg.EMA(0.9)])
+    fit(plain, 2)
+    model = toy.gan(averages=[tg.EMA(0.9)])
+    fit(model, 2, callbacks=[tg.EMACallback(swap_at_end=True)])
+    np.testing.assert_array_equal(model.sample(4, average=None), plain.sample(4))
+    for (kept, _), weight in zip(model.shadows[0].pairs, plain.generator.weights, strict=True):
+        np.testing.assert_array_equal(kept, weight)
+
+
 def test_ema_callback_refuses_what_it_cannot_drive():
     with pytest.raises(UsageError, match="give it a decay"):
         fit(toy.gan("mlp"), 1, callbacks=[tg.EMACallback()])

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import toy
+from keras import ops
 
 import tfgan_ema as tg
-from tfgan_ema import data
+from tfgan_ema import averaging, checkpoint, data
 from tfgan_ema.errors import UsageError
 
 
@@ -41,10 +42,9 @@ def test_averages_are_told_apart(trained):
         for j in range(i):
             assert np.abs(sets[i] - sets[j]).max() > 0
     latent = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
-    np.testing.assert_array_equal(
-        trained.generate(latent, average=0), trained.averaged[0](latent, training=False)
-    )
-    np.testing.assert_array_equal(trained(latent), trained.generate(latent))
+    with trained.evaluation_weights(0):
+        images = trained.averaged[0](latent, training=False)
+    np.testing.assert_array_equal(trained.generate(latent, average=0), images)
 
 
 def test_truncation_narrows_the_samples(trained):
@@ -147,6 +147,40 @@ def test_leak_before_its_start_changes_nothing_and_runs_nothing():
     toy.assert_close(*states, 0)
     assert not calls
     toy.fit(model, 2, chosen=toy.points())
+    assert len(calls) == 2
+
+
+def test_amid_training_an_average_goes_by_a_reference_batch(rng):
+    """One that copies the raw generator makes of the reference what that one trains on."""
+    model = toy.gan(averages=[tg.EMA(0.0), tg.EMA(0.0, statistics="copy", name="copied")])
+    toy.fit(model, 2)
+    reference, _ = model._reference
+    latent = np.concatenate([reference, rng.normal(size=(1, 6)).astype("float32")])
+    before = checkpoint.to_arrays(model.state())
+    looks = [ops.convert_to_numpy(model._look(i, latent, None)) for i in (0, 1)]
+    toy.assert_close(before, checkpoint.to_arrays(model.state()), 0)
+    alone = ops.convert_to_numpy(model._look(0, latent[-1:], None))
+    np.testing.assert_allclose(alone, looks[0][-1:], atol=1e-5)
+    np.testing.assert_array_equal(model(latent), looks[0])
+    for look, training in zip(looks[::-1], (False, True), strict=True):
+        images = model._run(model.generator, reference, None, training=training)
+        np.testing.assert_allclose(look[:-1], ops.convert_to_numpy(images), atol=1e-5)
+
+
+def test_statistics_are_estimated_once_for_the_same_weights(monkeypatch):
+    model = toy.gan(averages=[tg.EMA(0.9)])
+    toy.fit(model, 2)
+    calls, estimate = [], averaging.standing_statistics
+    monkeypatch.setattr(
+        averaging, "standing_statistics", lambda *args: calls.append(args) or estimate(*args)
+    )
+    first = model.sample(4, 1)
+    np.testing.assert_array_equal(model.sample(4, 1), first)
+    model.generate(np.ones((3, 6), "float32"))
+    assert len(calls) == 1
+    model.sample(4, 1, average=None)
+    toy.fit(model, 1)
+    assert (model.sample(4, 1) != first).any()
     assert len(calls) == 2
 
 

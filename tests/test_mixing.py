@@ -153,7 +153,8 @@ def test_sync_guides_by_the_average_on_the_same_latents(rng):
 
 
 def test_leaked_rows_carry_the_labels_they_were_generated_with(rng):
-    options = {"averages": [tg.EMA(0.9)], "leak": tg.LeakyEMA(0.5), "num_classes": 3}
+    average = tg.EMA(0.9, statistics="copy")
+    options = {"averages": [average], "leak": tg.LeakyEMA(0.5), "num_classes": 3}
     gan = moved(toy.gan("conv", **options))
     labels = tf.fill([8], 7)
     fake, after, rows = mixed(gan, rng.normal(size=(8, 8, 8, 3)), labels)

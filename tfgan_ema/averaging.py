@@ -7,11 +7,14 @@ A rule says which share of the current weights enters its shadow after generator
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from tfgan_ema.errors import UsageError, build
@@ -37,7 +40,7 @@ class EMA:
         start_step: int = 0,
         half_life: float | None = None,
         ramp: float | None = None,
-        statistics: str = "copy",
+        statistics: str = "standing",
         name: str | None = None,
     ) -> None:
         """Creates the rule.
@@ -48,8 +51,9 @@ class EMA:
             half_life: images after which a weight's share is halved; excludes ``decay``.
             ramp: with a half-life, its bound as a share of the images seen, e.g. 0.05.
             statistics: what happens to the generator's non-trainable weights (moving means and
-                variances): ``"copy"``; ``"average"``, like the other weights; or ``"standing"``,
-                copied in training and re-estimated for the averaged weights before evaluation.
+                variances): ``"standing"``, copied in training and re-estimated for the averaged
+                weights wherever they are used (see `standing_statistics`); ``"copy"``; or
+                ``"average"``, like the other weights.
             name: the key in logs and files; made from the decay unless given.
 
         Raises:
@@ -96,7 +100,7 @@ class UniformAverage:
     """
 
     def __init__(
-        self, *, start_step: int = 0, statistics: str = "copy", name: str | None = None
+        self, *, start_step: int = 0, statistics: str = "standing", name: str | None = None
     ) -> None:
         """Creates the rule; see `EMA` for the arguments."""
         self.start_step = _checked_start(start_step)
@@ -165,44 +169,117 @@ class Shadow:
             average.assign(kept)
 
 
+def batch_norms(generator: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """The layers whose statistics an average has to care for."""
+    return [
+        layer
+        for layer in generator._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+
+
 @contextlib.contextmanager
+def reference_statistics(generator: keras.Model, rows: int) -> Iterator[None]:
+    """Inside, the generator's batch normalisation goes by the first rows of what it is given.
+
+    As in virtual batch normalisation (Salimans et al. 2016), with a reference batch that runs
+    along: an image depends on no other row, moving statistics are neither used nor moved, and
+    replicas that have the same reference need not meet.
+
+    Args:
+        generator: run it with ``training=False``.
+        rows: of the reference batch.
+    """
+    layers = batch_norms(generator)
+    try:
+        for layer in layers:
+            vars(layer)["call"] = functools.partial(_normalised, layer, rows)
+        yield
+    finally:
+        for layer in layers:
+            del vars(layer)["call"]
+
+
+def _normalised(
+    layer: keras.layers.BatchNormalization,
+    rows: int,
+    inputs: Tensor,
+    training: bool | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    x = ops.cast(inputs, "float32")
+    axis = layer.axis % len(x.shape)
+    mean, variance = ops.moments(x[:rows], [i for i in range(len(x.shape)) if i != axis])
+    outputs = ops.batch_normalization(
+        x, mean, variance, axis, offset=layer.beta, scale=layer.gamma, epsilon=layer.epsilon
+    )
+    return ops.cast(outputs, layer.compute_dtype)
+
+
 def standing_statistics(
     generator: keras.Model, forward: Callable[[int], Any], batches: int = 16
-) -> Iterator[None]:
-    """Inside, batch-normalisation statistics are means over fresh batches (Brock et al. 2019).
+) -> list[tuple[keras.Variable, np.ndarray]]:
+    """Batch-normalisation statistics as means over fresh batches (Brock et al. 2019).
 
-    The statistics of an averaged generator belong to no weights that were ever trained; here they
-    are accumulated anew, each batch with equal share, and put back on leaving, so that looking at a
-    generator never changes its training.
+    Those of the raw generator do not fit an averaged one: noise that the average takes out of the
+    weights is in the raw activations' variance, so that its images come out pale. Here they are
+    accumulated anew, each batch with equal share. The generator is left as it was found, so that
+    looking at it never changes its training.
 
     Args:
         generator: the generator to evaluate.
         forward: ``forward(i)`` runs it in training mode on the i-th batch of latents.
         batches: how many batches are accumulated.
+
+    Returns:
+        The statistics with their values, for `replaced`.
     """
-    layers = [
-        layer
-        for layer in generator._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    kept = [variable.numpy() for variable in generator.non_trainable_variables]
-    variables = list(generator.non_trainable_variables)
-    frozen = [(layer, layer.trainable, layer.momentum) for layer in layers]
+    layers = batch_norms(generator)
+    before = [(layer, layer.trainable, layer.momentum) for layer in layers]
+    state = [(variable, variable.numpy()) for variable in generator.non_trainable_variables]
     try:
-        for layer in layers:
-            layer.trainable = True
-        for i in range(batches):
+        with replaced(state):
             for layer in layers:
-                layer.momentum = i / (i + 1)
-            forward(i)
-        for layer, trainable, momentum in frozen:
+                layer.trainable = True  # a frozen one would not move
+            for i in range(batches):
+                for layer in layers:
+                    layer.momentum = i / (i + 1)
+                forward(i)
+            return [(variable, variable.numpy()) for variable in _statistics(generator)]
+    finally:
+        for layer, trainable, momentum in before:
             layer.trainable, layer.momentum = trainable, momentum
+
+
+@contextlib.contextmanager
+def replaced(values: Sequence[tuple[keras.Variable, np.ndarray]]) -> Iterator[None]:
+    """Inside, variables have other values."""
+    before = [(variable, variable.numpy()) for variable, _ in values]
+    try:
+        for variable, value in values:
+            variable.assign(value)
         yield
     finally:
-        for layer, trainable, momentum in frozen:
-            layer.trainable, layer.momentum = trainable, momentum
-        for variable, value in zip(variables, kept, strict=True):
+        for variable, value in before:
             variable.assign(value)
+
+
+def digest(generator: keras.Model) -> bytes:
+    """A hash of all that standing statistics depend on: the other weights."""
+    statistics = {id(variable) for variable in _statistics(generator)}
+    found = hashlib.blake2b()
+    for variable in generator.variables:
+        if id(variable) not in statistics:
+            found.update(np.ascontiguousarray(ops.convert_to_numpy(variable.value)))
+    return found.digest()
+
+
+def _statistics(generator: keras.Model) -> list[keras.Variable]:
+    return [
+        variable
+        for layer in batch_norms(generator)
+        for variable in (layer.moving_mean, layer.moving_variance)
+    ]
 
 
 def _checked_start(start_step: int) -> int:

@@ -6,6 +6,7 @@ several workers only the chief writes files.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -107,7 +108,9 @@ class EMACallback(keras.callbacks.Callback):
             raise UsageError("EMACallback on a GAN without averages: give it a decay, e.g. 0.999.")
 
     def _swap(self) -> None:
-        self.model.shadows[0].swap()
+        ready = contextlib.nullcontext() if self._swapped else self.model.evaluation_weights(0)
+        with ready:
+            self.model.shadows[0].swap()
         self._swapped = not self._swapped
 
     def on_epoch_begin(self, epoch: int, logs: Mapping | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -99,6 +100,8 @@ class GAN(keras.Model):
         self.shadows: list[averaging.Shadow] = []
         self.averaged: list[keras.Model] = []
         self._samplers: dict = {}
+        self._reference: tuple | None = None  # latents and labels behind batch statistics
+        self._standing: dict = {}  # average -> (digest of its weights, statistics)
         self._loop: tuple | None = None
         self._shares_calls = layers.independent_rows(discriminator)
         self._check()
@@ -456,12 +459,13 @@ class GAN(keras.Model):
         guide_latent, guide_labels = fake.latent, fake.labels
         if leak.mode in ("async_noise", "async_model"):
             guide_latent, guide_labels = self._latents(real, draws.at("leak"))
-        model = self.averaged[leak.average] if leak.needs_average else leak.model
 
         def guide(rows: Tensor) -> tuple[Tensor, Tensor | None]:
             latent = ops.take(guide_latent, rows, axis=0)
             labels = None if guide_labels is None else ops.take(guide_labels, rows, axis=0)
-            return self._run(model, latent, labels, training=False), labels
+            if not leak.needs_average:
+                return self._run(leak.model, latent, labels, training=False), labels
+            return self._look(leak.average, latent, labels), labels
 
         images, labels = leak(
             real.images,
@@ -541,6 +545,9 @@ class GAN(keras.Model):
         shadow = averaging.Shadow(rule, self.generator)
         self.shadows.append(shadow)
         self.averaged.append(shadow.generator)
+        if self._reference is None and self._stands(len(self.shadows) - 1):
+            drawn = self._chunk(Draws(self.seed, 0, "reference/"))
+            self._reference = tuple(x if x is None else ops.convert_to_numpy(x) for x in drawn)
         self.train_function = self._loop = None
 
     def state(self) -> dict[str, Any]:
@@ -678,7 +685,7 @@ class GAN(keras.Model):
         draws = Draws(self.seed, self._test_step.value, "test/")
         real = Batch(images[0] if isinstance(images, tuple) else images, labels)
         latent, fake_labels = self._latents(real, draws)
-        fake = self._run(self._source(0), latent, fake_labels, training=False)
+        fake = self._look(0, latent, fake_labels)
         real_logits = self.logits(real.images, real.labels)
         fake_logits = self.logits(fake, fake_labels)
         pair, mean = self.loss_pair, self._batch_mean
@@ -701,8 +708,12 @@ class GAN(keras.Model):
         return {name: self._trackers[name].result() for name in report}
 
     def call(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images of the first average for given latents."""
-        return self._run(self._source(0), latent, labels, training=False)
+        """Images of the first average for given latents.
+
+        Its batch statistics, if it has any, are those of a small reference batch; `generate` and
+        `sample` take more trouble.
+        """
+        return self._look(0, latent, labels)
 
     # Serving
 
@@ -718,23 +729,53 @@ class GAN(keras.Model):
             )
         return self.averaged[average]
 
-    def evaluation_weights(self, average: int | None) -> Any:
+    def evaluation_weights(self, average: int | None) -> contextlib.AbstractContextManager:
         """A context in which a generator is ready to be evaluated.
 
-        With ``statistics="standing"`` its batch statistics are re-estimated inside and put back on
-        leaving; otherwise nothing happens.
+        With ``statistics="standing"`` an average's batch statistics are re-estimated, once for the
+        same weights, and put back on leaving; otherwise nothing happens.
         """
-        model = self._source(average)
-        standing = (
-            model is not self.generator and self.shadows[average].rule.statistics == "standing"
-        )
+        if not self._stands(average):
+            return contextlib.nullcontext()
+        model = self.averaged[average]
 
         def forward(i: int) -> None:
-            draws = Draws(self.seed, i, "standing/")
-            rows = Batch(np.empty(SAMPLE_CHUNK))
-            self._run(model, *self._latents(rows, draws), training=True)
+            self._run(model, *self._chunk(Draws(self.seed, i, "standing/")), training=True)
 
-        return averaging.standing_statistics(model, forward, batches=16 if standing else 0)
+        weights = averaging.digest(model)
+        if self._standing.get(average, (None,))[0] != weights:
+            self._standing[average] = weights, averaging.standing_statistics(model, forward)
+        return averaging.replaced(self._standing[average][1])
+
+    def _chunk(self, draws: Draws) -> tuple[Tensor, Tensor | None]:
+        """Latents and labels of `SAMPLE_CHUNK` samples."""
+        return self._latents(Batch(np.empty(SAMPLE_CHUNK)), draws)
+
+    def _stands(self, average: int | None) -> bool:
+        """Whether a generator has batch statistics that are to be re-estimated."""
+        model = self._source(average)
+        return (
+            model is not self.generator
+            and not self.stack
+            and self.shadows[average].rule.statistics == "standing"
+            and bool(averaging.batch_norms(model))
+        )
+
+    def _look(self, average: int, latent: Tensor, labels: Tensor | None) -> Tensor:
+        """Images of an average wherever there is no time to re-estimate its batch statistics.
+
+        Where they would have to be, those of a reference batch of `SAMPLE_CHUNK` fixed latents are
+        used, the same on all replicas.
+        """
+        model = self._source(average)
+        if not self._stands(average):
+            return self._run(model, latent, labels, training=False)
+        reference, reference_labels = self._reference
+        latent = ops.concatenate([ops.convert_to_tensor(reference), latent])
+        if labels is not None:
+            labels = ops.concatenate([ops.convert_to_tensor(reference_labels), labels])
+        with averaging.reference_statistics(model, len(reference)):
+            return self._run(model, latent, labels, training=False)[len(reference) :]
 
     def sample_chunk(
         self,

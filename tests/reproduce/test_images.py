@@ -58,7 +58,7 @@ def invented(cell: Cell, gain: dict[str, float]) -> dict:
     o = cell.options
     rng = np.random.default_rng(o["seed"])
     leak = images.label(o["leak"])
-    columns = ["none", "ema", "uniform"] if o["leak"] is None else ["none", "ema"]
+    columns = ["none", "ema", "uniform", "copied"] if o["leak"] is None else ["none", "ema"]
 
     def row(column, step, exact):
         return {
@@ -86,7 +86,7 @@ def test_the_page_says_what_the_rows_say(gain, word):
     assert float(re.search(line, page)[1]) == pytest.approx(-gain, abs=3)
     assert page.count("EMA better than without") == page.count("raw generator better") == 6
     assert page.count("undecided") >= 6
-    assert page.count("data:image/png") == 1 + 3  # curves; strips of three generators
+    assert page.count("data:image/png") == 1 + 4  # curves; strips of four generators
     assert "fashion" not in page
     assert not re.search(r"\bnan\b", page)
     keys = list(table[0])
@@ -108,8 +108,8 @@ def test_smoke(tmp_path):
     with (tmp_path / "results.csv").open() as file:
         table = list(csv.DictReader(file))
     seeds = images.BUDGETS["smoke"]["cifar10"].seeds
-    # Three points of three generators and their last scores; at each start a leak: 2 + 1.
-    assert len(table) == len(NAMES) * seeds * (3 * 3 + 3 + 2 * 3)
+    # Three points of four generators and their last scores; at each start a leak: 2 + 1.
+    assert len(table) == len(NAMES) * seeds * (3 * 4 + 4 + 2 * 3)
     assert all(float(row["distance"]) > 0 for row in table)
     exact = [row for row in table if row["precision"]]
     assert all(0 <= float(row[key]) <= 1 for row in exact for key in ("precision", "recall"))
