@@ -138,25 +138,26 @@ def test_standing_statistics_are_means_over_batches_and_leave_no_trace():
         np.testing.assert_array_equal(old, new)
 
 
-def test_a_reference_batch_normalises_all_rows_and_moves_nothing(rng):
+def test_statistics_of_one_batch_are_those_it_is_trained_by_and_nothing_moves(rng):
     model = batch_norm_generator()
-    model.layers[2].gamma.assign([1.0, 2.0, 3.0])
-    model.layers[2].beta.assign([0.5, 0.0, -1.0])
-    reference, batch = rng.normal(1, 2, (2, 32, 4)).astype("float32")
-    before = statistics(model)
-
-    def run(rows):
-        with averaging.reference_statistics(model, 32):
-            return ops.convert_to_numpy(model(np.concatenate([reference, rows])))
-
-    outputs = run(batch)
+    norm = model.layers[2]
+    norm.gamma.assign([1.0, 2.0, 3.0])
+    norm.beta.assign([0.5, 0.0, -1.0])
+    batch = rng.normal(1, 2, (32, 4)).astype("float32")
+    before, outputs = statistics(model), []
+    found = averaging.batch_statistics(model, lambda: outputs.append(model(batch)))
     for old, new in zip(before, statistics(model), strict=True):
         np.testing.assert_array_equal(old, new)
-    np.testing.assert_allclose(run(batch[:1])[32], outputs[32], rtol=1e-5)
-    np.testing.assert_allclose(
-        outputs[:32], ops.convert_to_numpy(model(reference, training=True)), rtol=1e-3, atol=1e-5
-    )
-    assert not np.allclose(ops.convert_to_numpy(model(batch)), outputs[32:])
+    hidden = ops.convert_to_numpy(model.layers[1](batch))
+    for value, expected in zip(found, (hidden.mean(0), hidden.var(0)), strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5)
+    stored = ops.convert_to_numpy(model(batch))  # the layer is itself again
+    norm.momentum = 0.0
+    trained = ops.convert_to_numpy(model(batch, training=True))
+    np.testing.assert_allclose(outputs[0], trained, rtol=1e-3, atol=1e-5)
+    assert not np.allclose(stored, trained)
+    for value, variable in zip(found, averaging.statistics(model), strict=True):
+        np.testing.assert_allclose(value, variable, rtol=1e-4, atol=1e-5)
 
 
 def test_the_raw_statistics_make_an_average_pale():

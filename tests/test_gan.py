@@ -8,7 +8,7 @@ import toy
 from keras import ops
 
 import tfgan_ema as tg
-from tfgan_ema import averaging, checkpoint, data
+from tfgan_ema import averaging, data, gan
 from tfgan_ema.errors import UsageError
 
 
@@ -150,21 +150,29 @@ def test_leak_before_its_start_changes_nothing_and_runs_nothing():
     assert len(calls) == 2
 
 
-def test_amid_training_an_average_goes_by_a_reference_batch(rng):
-    """One that copies the raw generator makes of the reference what that one trains on."""
-    model = toy.gan(averages=[tg.EMA(0.0), tg.EMA(0.0, statistics="copy", name="copied")])
-    toy.fit(model, 2)
-    reference, _ = model._reference
-    latent = np.concatenate([reference, rng.normal(size=(1, 6)).astype("float32")])
-    before = checkpoint.to_arrays(model.state())
-    looks = [ops.convert_to_numpy(model._look(i, latent, None)) for i in (0, 1)]
-    toy.assert_close(before, checkpoint.to_arrays(model.state()), 0)
-    alone = ops.convert_to_numpy(model._look(0, latent[-1:], None))
-    np.testing.assert_allclose(alone, looks[0][-1:], atol=1e-5)
-    np.testing.assert_array_equal(model(latent), looks[0])
-    for look, training in zip(looks[::-1], (False, True), strict=True):
-        images = model._run(model.generator, reference, None, training=training)
-        np.testing.assert_allclose(look[:-1], ops.convert_to_numpy(images), atol=1e-5)
+def test_a_leaking_average_goes_by_statistics_of_its_own(monkeypatch):
+    """From its start on, every so many steps, those of the reference batch; until then copies."""
+    monkeypatch.setattr(gan, "REFRESH", 2)
+    model = toy.gan(averages=[tg.EMA(0.9), tg.EMA(0.5)], leak=tg.LeakyEMA(0.5, start_step=2))
+    average = model.averaged[0]
+
+    def own():
+        latent, _ = model._reference
+        return averaging.batch_statistics(average, lambda: average(latent, training=False))
+
+    def stored(generator):
+        return [ops.convert_to_numpy(v) for v in averaging.statistics(generator)]
+
+    assert len(model._reference[0]) == gan.REFERENCE
+    for step in range(6):
+        before, expected = stored(average), [ops.convert_to_numpy(v) for v in own()]
+        toy.fit(model, 1)
+        if step < 2:
+            expected = stored(model.generator)
+        elif step % 2:
+            expected = before
+        toy.assert_close(dict(enumerate(stored(average))), dict(enumerate(expected)), 1e-5)
+        assert not np.allclose(stored(average)[0], stored(model.averaged[1])[0]) or step < 2
 
 
 def test_statistics_are_estimated_once_for_the_same_weights(monkeypatch):
@@ -176,7 +184,9 @@ def test_statistics_are_estimated_once_for_the_same_weights(monkeypatch):
     )
     first = model.sample(4, 1)
     np.testing.assert_array_equal(model.sample(4, 1), first)
-    model.generate(np.ones((3, 6), "float32"))
+    latent = np.ones((3, 6), "float32")
+    images = model.generate(latent)
+    np.testing.assert_allclose(model.predict(latent, verbose=0), images, atol=1e-6)
     assert len(calls) == 1
     model.sample(4, 1, average=None)
     toy.fit(model, 1)

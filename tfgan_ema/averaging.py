@@ -52,8 +52,8 @@ class EMA:
             ramp: with a half-life, its bound as a share of the images seen, e.g. 0.05.
             statistics: what happens to the generator's non-trainable weights (moving means and
                 variances): ``"standing"``, copied in training and re-estimated for the averaged
-                weights wherever they are used (see `standing_statistics`); ``"copy"``; or
-                ``"average"``, like the other weights.
+                weights where they are used (see `standing_statistics`, and `GAN` for a leak);
+                ``"copy"``; or ``"average"``, like the other weights.
             name: the key in logs and files; made from the decay unless given.
 
         Raises:
@@ -132,11 +132,20 @@ class Shadow:
         self.pairs = list(zip(self.generator.weights, source.weights, strict=True))
         self.generator.trainable = False
 
-    def move(self, step: Tensor, batch_size: int) -> None:
-        """Applies the rule after generator step ``step``; a few vector operations a weight."""
+    def move(self, step: Tensor, batch_size: int, keep: Tensor | None = None) -> None:
+        """Applies the rule after generator step ``step``; a few vector operations a weight.
+
+        Args:
+            step: generator steps done, this one included.
+            batch_size: images of a step.
+            keep: a boolean scalar, whether batch statistics stay as they are; ``None`` never.
+        """
         rate = self.rule.rate(step, batch_size)
+        kept = [] if keep is None else [id(v) for v in statistics(self.generator)]
         for average, weight in self.pairs:
-            if not weight.trainable and self.rule.statistics != "average":
+            if id(average) in kept:
+                average.assign(ops.where(keep, average, weight))
+            elif not weight.trainable and self.rule.statistics != "average":
                 average.assign(weight)
             else:
                 average.assign_add(
@@ -178,42 +187,53 @@ def batch_norms(generator: keras.Model) -> list[keras.layers.BatchNormalization]
     ]
 
 
-@contextlib.contextmanager
-def reference_statistics(generator: keras.Model, rows: int) -> Iterator[None]:
-    """Inside, the generator's batch normalisation goes by the first rows of what it is given.
+def statistics(generator: keras.Model) -> list[keras.Variable]:
+    """The moving means and variances of its batch normalisation."""
+    return [
+        variable
+        for layer in batch_norms(generator)
+        for variable in (layer.moving_mean, layer.moving_variance)
+    ]
 
-    As in virtual batch normalisation (Salimans et al. 2016), with a reference batch that runs
-    along: an image depends on no other row, moving statistics are neither used nor moved, and
-    replicas that have the same reference need not meet.
+
+def batch_statistics(generator: keras.Model, forward: Callable[[], Any]) -> list[Tensor]:
+    """What `statistics` would be if they went by one batch alone; nothing is assigned.
+
+    Replicas that run the same batch find the same without meeting, so a conditional may hold this.
 
     Args:
-        generator: run it with ``training=False``.
-        rows: of the reference batch.
+        generator: frozen or not.
+        forward: runs it in inference mode on the batch.
     """
+    found: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def normalised(
+        layer: keras.layers.BatchNormalization,
+        inputs: Tensor,
+        training: bool | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        x = ops.cast(inputs, "float32")
+        axis = layer.axis % len(x.shape)
+        found[id(layer)] = ops.moments(x, [i for i in range(len(x.shape)) if i != axis])
+        outputs = ops.batch_normalization(
+            x, *found[id(layer)], axis, layer.beta, layer.gamma, layer.epsilon
+        )
+        return ops.cast(outputs, layer.compute_dtype)
+
     layers = batch_norms(generator)
     try:
         for layer in layers:
-            vars(layer)["call"] = functools.partial(_normalised, layer, rows)
-        yield
+            vars(layer)["call"] = functools.partial(normalised, layer)
+        forward()
     finally:
         for layer in layers:
             del vars(layer)["call"]
-
-
-def _normalised(
-    layer: keras.layers.BatchNormalization,
-    rows: int,
-    inputs: Tensor,
-    training: bool | None = None,
-    mask: Tensor | None = None,
-) -> Tensor:
-    x = ops.cast(inputs, "float32")
-    axis = layer.axis % len(x.shape)
-    mean, variance = ops.moments(x[:rows], [i for i in range(len(x.shape)) if i != axis])
-    outputs = ops.batch_normalization(
-        x, mean, variance, axis, offset=layer.beta, scale=layer.gamma, epsilon=layer.epsilon
-    )
-    return ops.cast(outputs, layer.compute_dtype)
+    values = [value for layer in layers for value in found[id(layer)]]
+    return [
+        ops.cast(value, variable.dtype)
+        for variable, value in zip(statistics(generator), values, strict=True)
+    ]
 
 
 def standing_statistics(
@@ -245,7 +265,7 @@ def standing_statistics(
                 for layer in layers:
                     layer.momentum = i / (i + 1)
                 forward(i)
-            return [(variable, variable.numpy()) for variable in _statistics(generator)]
+            return [(variable, variable.numpy()) for variable in statistics(generator)]
     finally:
         for layer, trainable, momentum in before:
             layer.trainable, layer.momentum = trainable, momentum
@@ -266,20 +286,12 @@ def replaced(values: Sequence[tuple[keras.Variable, np.ndarray]]) -> Iterator[No
 
 def digest(generator: keras.Model) -> bytes:
     """A hash of all that standing statistics depend on: the other weights."""
-    statistics = {id(variable) for variable in _statistics(generator)}
+    left_out = {id(variable) for variable in statistics(generator)}
     found = hashlib.blake2b()
     for variable in generator.variables:
-        if id(variable) not in statistics:
+        if id(variable) not in left_out:
             found.update(np.ascontiguousarray(ops.convert_to_numpy(variable.value)))
     return found.digest()
-
-
-def _statistics(generator: keras.Model) -> list[keras.Variable]:
-    return [
-        variable
-        for layer in batch_norms(generator)
-        for variable in (layer.moving_mean, layer.moving_variance)
-    ]
 
 
 def _checked_start(start_step: int) -> int:

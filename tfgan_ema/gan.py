@@ -19,6 +19,7 @@ Tensor = Any
 
 UPDATES = ("alternating", "g_first", "simultaneous")
 SAMPLE_CHUNK = 64
+REFERENCE, REFRESH = 128, 20  # latents, and steps between their uses, behind a leak's statistics
 
 
 class Batch(NamedTuple):
@@ -100,7 +101,7 @@ class GAN(keras.Model):
         self.shadows: list[averaging.Shadow] = []
         self.averaged: list[keras.Model] = []
         self._samplers: dict = {}
-        self._reference: tuple | None = None  # latents and labels behind batch statistics
+        self._reference: tuple | None = None  # latents and labels
         self._standing: dict = {}  # average -> (digest of its weights, statistics)
         self._loop: tuple | None = None
         self._shares_calls = layers.independent_rows(discriminator)
@@ -245,6 +246,8 @@ class GAN(keras.Model):
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """One generator step with its discriminator updates; returns the running logs."""
         real = self._split(data)
+        if self._leak_stands():
+            self._refresh()
         if self.update == "simultaneous":
             self._update_both(real[0])
         elif self.update == "g_first":
@@ -257,9 +260,34 @@ class GAN(keras.Model):
             self._update_generator(real[-1])
         self.step.assign_add(1)
         batch_size = real[0].images.shape[0] * engines.current().replicas()
-        for shadow in self.shadows:
-            shadow.move(self.step.value, batch_size)
+        for i, shadow in enumerate(self.shadows):
+            leaks = self._leak_stands() and i == self.leak.average
+            keep = self.step.value > self.leak.start if leaks else None
+            shadow.move(self.step.value, batch_size, keep)
         return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+    def _leak_stands(self) -> bool:
+        """Whether the leak follows an average whose batch statistics are to be re-estimated."""
+        leak = self.leak
+        follows = leak is not None and leak.needs_average and leak.average < len(self.shadows)
+        return follows and self._stands(leak.average)
+
+    def _refresh(self) -> None:
+        """Every `REFRESH` steps, the leaking average gets the reference batch's statistics."""
+        model = self.averaged[self.leak.average]
+        old = averaging.statistics(model)
+        since = self.step.value - self.leak.start
+        latent, labels = (_tensor(x, x.dtype) if x is not None else x for x in self._reference)
+
+        def new() -> list[Tensor]:
+            return averaging.batch_statistics(
+                model, lambda: self._run(model, latent, labels, training=False)
+            )
+
+        due = ops.logical_and(since >= 0, since % REFRESH == 0)
+        values = engines.current().lazy(due, new, lambda: [variable.value for variable in old])
+        for variable, value in zip(old, values, strict=True):
+            variable.assign(value)
 
     def _update_discriminator(self, k: int, real: Batch) -> None:
         draws = Draws(self.seed, self.step.value, f"d{k}/")
@@ -459,13 +487,12 @@ class GAN(keras.Model):
         guide_latent, guide_labels = fake.latent, fake.labels
         if leak.mode in ("async_noise", "async_model"):
             guide_latent, guide_labels = self._latents(real, draws.at("leak"))
+        model = self.averaged[leak.average] if leak.needs_average else leak.model
 
         def guide(rows: Tensor) -> tuple[Tensor, Tensor | None]:
             latent = ops.take(guide_latent, rows, axis=0)
             labels = None if guide_labels is None else ops.take(guide_labels, rows, axis=0)
-            if not leak.needs_average:
-                return self._run(leak.model, latent, labels, training=False), labels
-            return self._look(leak.average, latent, labels), labels
+            return self._run(model, latent, labels, training=False), labels
 
         images, labels = leak(
             real.images,
@@ -545,8 +572,8 @@ class GAN(keras.Model):
         shadow = averaging.Shadow(rule, self.generator)
         self.shadows.append(shadow)
         self.averaged.append(shadow.generator)
-        if self._reference is None and self._stands(len(self.shadows) - 1):
-            drawn = self._chunk(Draws(self.seed, 0, "reference/"))
+        if self._reference is None and self._leak_stands():
+            drawn = self._latents(Batch(np.empty(REFERENCE)), Draws(self.seed, 0, "reference/"))
             self._reference = tuple(x if x is None else ops.convert_to_numpy(x) for x in drawn)
         self.train_function = self._loop = None
 
@@ -677,7 +704,8 @@ class GAN(keras.Model):
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Losses and logits on held-out data, with averaged fakes; the same draws every time."""
         self._test_step.assign(0)
-        return super().evaluate(*args, **kwargs)
+        with self.evaluation_weights(0):
+            return super().evaluate(*args, **kwargs)
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
         """Losses, logits and accuracy of one batch; fakes come from the first average."""
@@ -685,7 +713,7 @@ class GAN(keras.Model):
         draws = Draws(self.seed, self._test_step.value, "test/")
         real = Batch(images[0] if isinstance(images, tuple) else images, labels)
         latent, fake_labels = self._latents(real, draws)
-        fake = self._look(0, latent, fake_labels)
+        fake = self._run(self._source(0), latent, fake_labels, training=False)
         real_logits = self.logits(real.images, real.labels)
         fake_logits = self.logits(fake, fake_labels)
         pair, mean = self.loss_pair, self._batch_mean
@@ -708,12 +736,16 @@ class GAN(keras.Model):
         return {name: self._trackers[name].result() for name in report}
 
     def call(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images of the first average for given latents.
+        """Images of the first average for given latents, by the batch statistics it has now.
 
-        Its batch statistics, if it has any, are those of a small reference batch; `generate` and
-        `sample` take more trouble.
+        `predict`, `generate` and `sample` re-estimate them first where the average asks for it.
         """
-        return self._look(0, latent, labels)
+        return self._run(self._source(0), latent, labels, training=False)
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """As Keras's, with the first average ready to be evaluated."""
+        with self.evaluation_weights(0):
+            return super().predict(*args, **kwargs)
 
     # Serving
 
@@ -740,16 +772,13 @@ class GAN(keras.Model):
         model = self.averaged[average]
 
         def forward(i: int) -> None:
-            self._run(model, *self._chunk(Draws(self.seed, i, "standing/")), training=True)
+            draws = Draws(self.seed, i, "standing/")
+            self._run(model, *self._latents(Batch(np.empty(SAMPLE_CHUNK)), draws), training=True)
 
         weights = averaging.digest(model)
         if self._standing.get(average, (None,))[0] != weights:
             self._standing[average] = weights, averaging.standing_statistics(model, forward)
         return averaging.replaced(self._standing[average][1])
-
-    def _chunk(self, draws: Draws) -> tuple[Tensor, Tensor | None]:
-        """Latents and labels of `SAMPLE_CHUNK` samples."""
-        return self._latents(Batch(np.empty(SAMPLE_CHUNK)), draws)
 
     def _stands(self, average: int | None) -> bool:
         """Whether a generator has batch statistics that are to be re-estimated."""
@@ -760,22 +789,6 @@ class GAN(keras.Model):
             and self.shadows[average].rule.statistics == "standing"
             and bool(averaging.batch_norms(model))
         )
-
-    def _look(self, average: int, latent: Tensor, labels: Tensor | None) -> Tensor:
-        """Images of an average wherever there is no time to re-estimate its batch statistics.
-
-        Where they would have to be, those of a reference batch of `SAMPLE_CHUNK` fixed latents are
-        used, the same on all replicas.
-        """
-        model = self._source(average)
-        if not self._stands(average):
-            return self._run(model, latent, labels, training=False)
-        reference, reference_labels = self._reference
-        latent = ops.concatenate([ops.convert_to_tensor(reference), latent])
-        if labels is not None:
-            labels = ops.concatenate([ops.convert_to_tensor(reference_labels), labels])
-        with averaging.reference_statistics(model, len(reference)):
-            return self._run(model, latent, labels, training=False)[len(reference) :]
 
     def sample_chunk(
         self,
