@@ -130,7 +130,7 @@ def test_standing_statistics_are_means_over_batches_and_leave_no_trace():
         np.testing.assert_array_equal(old, new)
     assert model.layers[2].momentum == 0.5
     assert not model.layers[2].trainable
-    with averaging.replaced(values):
+    with averaging.replaced(averaging.statistics(model), values):
         mean, variance = statistics(model)
     np.testing.assert_allclose(mean, hidden.mean(1).mean(0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(variance, hidden.var(1).mean(0), rtol=1e-4)
@@ -176,7 +176,7 @@ def test_the_raw_statistics_make_an_average_pale():
     values = averaging.standing_statistics(
         shadow.generator, lambda i: shadow.generator(batch, training=True)
     )
-    with averaging.replaced(values):
+    with averaging.replaced(averaging.statistics(shadow.generator), values):
         standing = ops.convert_to_numpy(shadow.generator(batch)).std(0)
     np.testing.assert_allclose(standing, 1, rtol=1e-2)
     assert (copied < 0.8).all()

@@ -182,8 +182,10 @@ def test_statistics_are_estimated_once_for_the_same_weights(monkeypatch):
     monkeypatch.setattr(
         averaging, "standing_statistics", lambda *args: calls.append(args) or estimate(*args)
     )
+    variables = [id(v) for v in model.variables]
     first = model.sample(4, 1)
     np.testing.assert_array_equal(model.sample(4, 1), first)
+    assert [id(v) for v in model.variables] == variables  # Keras tracks what a model holds
     latent = np.ones((3, 6), "float32")
     images = model.generate(latent)
     np.testing.assert_allclose(model.predict(latent, verbose=0), images, atol=1e-6)

@@ -144,7 +144,7 @@ class Shadow:
         kept = [] if keep is None else [id(v) for v in statistics(self.generator)]
         for average, weight in self.pairs:
             if id(average) in kept:
-                average.assign(ops.where(keep, average, weight))
+                average.assign(ops.where(keep, average.value, weight.value))
             elif not weight.trainable and self.rule.statistics != "average":
                 average.assign(weight)
             else:
@@ -238,7 +238,7 @@ def batch_statistics(generator: keras.Model, forward: Callable[[], Any]) -> list
 
 def standing_statistics(
     generator: keras.Model, forward: Callable[[int], Any], batches: int = 16
-) -> list[tuple[keras.Variable, np.ndarray]]:
+) -> list[np.ndarray]:
     """Batch-normalisation statistics as means over fresh batches (Brock et al. 2019).
 
     Those of the raw generator do not fit an averaged one: noise that the average takes out of the
@@ -252,35 +252,41 @@ def standing_statistics(
         batches: how many batches are accumulated.
 
     Returns:
-        The statistics with their values, for `replaced`.
+        Values of `statistics`.
     """
     layers = batch_norms(generator)
     before = [(layer, layer.trainable, layer.momentum) for layer in layers]
-    state = [(variable, variable.numpy()) for variable in generator.non_trainable_variables]
     try:
-        with replaced(state):
+        with _kept(generator.non_trainable_variables):
             for layer in layers:
                 layer.trainable = True  # a frozen one would not move
             for i in range(batches):
                 for layer in layers:
                     layer.momentum = i / (i + 1)
                 forward(i)
-            return [(variable, variable.numpy()) for variable in statistics(generator)]
+            return [variable.numpy() for variable in statistics(generator)]
     finally:
         for layer, trainable, momentum in before:
             layer.trainable, layer.momentum = trainable, momentum
 
 
 @contextlib.contextmanager
-def replaced(values: Sequence[tuple[keras.Variable, np.ndarray]]) -> Iterator[None]:
+def replaced(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> Iterator[None]:
     """Inside, variables have other values."""
-    before = [(variable, variable.numpy()) for variable, _ in values]
-    try:
-        for variable, value in values:
+    with _kept(variables):
+        for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         yield
+
+
+@contextlib.contextmanager
+def _kept(variables: Sequence[keras.Variable]) -> Iterator[None]:
+    """On leaving, variables have the values back that they came with."""
+    before = [variable.numpy() for variable in variables]
+    try:
+        yield
     finally:
-        for variable, value in before:
+        for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
 
 

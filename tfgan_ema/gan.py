@@ -778,7 +778,7 @@ class GAN(keras.Model):
         weights = averaging.digest(model)
         if self._standing.get(average, (None,))[0] != weights:
             self._standing[average] = weights, averaging.standing_statistics(model, forward)
-        return averaging.replaced(self._standing[average][1])
+        return averaging.replaced(averaging.statistics(model), self._standing[average][1])
 
     def _stands(self, average: int | None) -> bool:
         """Whether a generator has batch statistics that are to be re-estimated."""
