@@ -136,8 +136,7 @@ def _network(network: str) -> Callable[[np.ndarray], Embedding]:
 class _Runner:
     """Runs a network on batches. A short batch is filled up, so that one graph serves all.
 
-    Features are those of float32 on every device: with TF32's products they move by about a
-    thousandth, as if the images were others.
+    Features are those of float32 on every device: TF32 would keep ten bits of every factor.
     """
 
     def __init__(self, model, resize: Callable) -> None:
