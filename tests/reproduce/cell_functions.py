@@ -21,12 +21,12 @@ def prepared(log):
         file.write(f"{os.getpid()}\n")
 
 
-def interrupted(folder, progress, **options):
-    """A cell of `images` that breaks off after two thirds of its steps."""
+def interrupted(after, folder, progress, **options):
+    """A cell of `images` that breaks off after a share of its points."""
     from tfgan_ema.reproduce import images
 
     def stop(share):
-        if share > 0.6:
+        if share > after:
             raise RuntimeError("interrupted")
 
     return images.measure(**options, folder=folder, progress=stop)

@@ -58,7 +58,7 @@ def invented(cell: Cell, gain: dict[str, float]) -> dict:
     o = cell.options
     rng = np.random.default_rng(o["seed"])
     leak = images.label(o["leak"])
-    columns = ["none", "ema", "uniform", "copied"] if o["leak"] is None else ["none", "ema"]
+    columns = ["none", "ema", "uniform", "copied"]
 
     def row(column, step, exact):
         return {
@@ -68,9 +68,12 @@ def invented(cell: Cell, gain: dict[str, float]) -> dict:
             "precision": 0.5 if exact else "", "recall": 0.25 if exact else "",
         }  # fmt: skip
 
-    steps = range(o["every"], o["steps"] + 1, o["every"]) if o["leak"] is None else [o["steps"]]
-    rows = [row(column, step, False) for step in steps for column in columns]
-    rows += [row(column, o["steps"], True) for column in columns if not leak or column == "ema"]
+    steps = range(o["every"], o["steps"] + 1, o["every"])
+    if leak:
+        rows = [row("none", o["steps"], False), row("ema", o["steps"], True)]
+    else:
+        rows = [row(column, step, False) for step in steps for column in columns]
+        rows += [row(column, o["steps"], True) for column in columns]
     picture = images._picture(np.full((images.STRIP, 16, 16, 1), 7, np.uint8))
     strip = {c: {str(s): picture for s in steps} for c in columns} if o["seed"] == 0 else {}
     return {"rows": rows, "strip": {} if leak else strip}
@@ -108,8 +111,8 @@ def test_smoke(tmp_path):
     with (tmp_path / "results.csv").open() as file:
         table = list(csv.DictReader(file))
     seeds = images.BUDGETS["smoke"]["cifar10"].seeds
-    # Three points of four generators and their last scores; at each start a leak: 2 + 1.
-    assert len(table) == len(NAMES) * seeds * (3 * 4 + 4 + 2 * 3)
+    # Three points of four generators and their last scores; at each start a leak: 1 + 1.
+    assert len(table) == len(NAMES) * seeds * (3 * 4 + 4 + 2 * 2)
     assert all(float(row["distance"]) > 0 for row in table)
     exact = [row for row in table if row["precision"]]
     assert all(0 <= float(row[key]) <= 1 for row in exact for key in ("precision", "recall"))
@@ -132,9 +135,11 @@ def test_a_cell_ends_the_same_however_it_came_there(tmp_path):
         return cells.run(wanted, tmp_path / folder, workers=1)
 
     whole, scratch = run("whole", plain), run("scratch", leaky)
-    broken = dataclasses.replace(plain, function="cell_functions:interrupted")
-    with pytest.raises(RuntimeError, match="interrupted"):
-        run("broken", broken)
+    for after in (0.2, 0.6):  # in training, and between its last measurements
+        options = {**plain.options, "after": after}
+        broken = dataclasses.replace(plain, function="cell_functions:interrupted", options=options)
+        with pytest.raises(RuntimeError, match="interrupted"):
+            run("broken", broken)
     assert (tmp_path / "broken" / "cells" / f"{plain.name}.npz").exists()
     assert (tmp_path / "broken" / "cells" / f"{plain.name}-from-10.npz").exists()
     assert run("broken", plain, leaky) == whole | scratch

@@ -149,7 +149,7 @@ def cells(budget: str, names: Sequence[str]) -> list[Cell]:
             for start in sizes.starts:
                 for beta in sizes.betas:
                     cost = 1.05 * (sizes.steps - start) * sizes.step + sizes.coverage
-                    cost += (2 * sizes.curve + sizes.final) * draws + 20
+                    cost += (sizes.curve + sizes.final) * draws + 20
                     leak = {"beta": beta, "start_step": start}
                     found.append(_cell(f"{plain}-{start}-{beta:g}", options, plain, leak, cost))
     return found
@@ -181,9 +181,11 @@ def measure(
 ) -> dict[str, Any]:
     """Trains one seed and measures its generators on the same latents.
 
-    Without a leak, the curves of all generators and, where leaks may start, the state, for the cell
-    that goes on from there. With one, the raw and the averaged generator at the end. The state at
-    every point of the curves is kept until all cells are done, so that a cell goes on from there.
+    Without a leak, the curves of all generators, their last measurement, and where leaks may start
+    the state, for the cell that goes on from there. With one, the last measurement of the average,
+    and of the raw generator on the samples of a curve's point. The state at every point of the
+    curves and what is measured so far are kept until all cells are done, so that a cell goes on
+    from there.
 
     Returns:
         ``rows``: one a generator and measurement; ``strip``: of seed 0 without a leak, pictures of
@@ -195,8 +197,11 @@ def measure(
     small = Evaluator([distance], source, samples=curve)
     large = Evaluator(_final_metrics(distance, space), source, samples=final)
     columns = points.columns(gan) if leak is None else {points.RAW: None, "ema": 0}
+    last = [(column, large) for column in columns]
+    if leak is not None:
+        last = [(points.RAW, small), ("ema", large)]
     kept = folder / f"{name}.npz"
-    found: dict[str, Any] = {"rows": [], "strip": {}}
+    found: dict[str, Any] = {"rows": [], "strip": {}, "last": 0}
     if kept.exists():
         arrays, found = checkpoint.read(kept)
         checkpoint.assign(gan.state(), arrays, kept)
@@ -213,23 +218,26 @@ def measure(
             "recall": scores.get(f"recall_{space}", ""),
         }  # fmt: skip
 
+    def keep() -> None:
+        checkpoint.write(kept, checkpoint.to_arrays(gan.state()), **found)
+        progress((gan.steps_done // every + found["last"]) / (steps // every + len(last)))
+
     while gan.steps_done < steps:
         _train(gan, source, config, every)
-        step, last = gan.steps_done, gan.steps_done == steps
-        if leak is None or last:
+        step = gan.steps_done
+        if leak is None:
             found["rows"] += [score(column, small) for column in columns]
         if leak is None and seed == 0:
             for column, average in columns.items():
                 pictures = found["strip"].setdefault(column, {})
                 pictures[str(step)] = _picture(gan.sample(STRIP, 0, average=average))
-        if last:
-            exact = columns if leak is None else ["ema"]
-            found["rows"] += [score(column, large) for column in exact]
-        state = checkpoint.to_arrays(gan.state())
         if leak is None and step in starts:
-            checkpoint.write(_fork(folder, plain, step), state)
-        checkpoint.write(kept, state, **found)
-        progress(step / steps)
+            checkpoint.write(_fork(folder, plain, step), checkpoint.to_arrays(gan.state()))
+        keep()
+    for column, evaluator in last[found["last"] :]:
+        found["rows"].append(score(column, evaluator))
+        found["last"] += 1
+        keep()
     return {key: found[key] for key in ("rows", "strip")}
 
 
