@@ -39,7 +39,7 @@ def run(
         usage: the text above the flags in ``--help``.
         argv: the arguments, with the command's name first.
 
-    Bad flags and `UsageError` print one line on stderr and return 2.
+    Bad flags and `UsageError` print one line on stderr and return 2; so does Ctrl-C, with 130.
     """
     values.unparse_flags()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -51,6 +51,9 @@ def run(
         return function(values, positional) or 0
     except (UsageError, flags.Error) as error:
         return refuse(argv[0], error)
+    except KeyboardInterrupt:
+        print(f"{argv[0]}: interrupted.", file=sys.stderr)
+        return 130
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in ("tensorflow", "jax"):
