@@ -388,10 +388,7 @@ def _section(
     return [
         f"<h2>{title}</h2><p>{_said(name, budget)}</p>",
         pages.table(["", metric, "precision", "recall"], scores),
-        f"<h3>Verdicts</h3><p>{_tested(sizes.seeds)} A negative difference is a smaller distance. "
-        f"Averaged generators are compared on {sizes.final:,} samples, raw ones with a leak on "
-        f"{sizes.curve:,}.</p>",
-        pages.table(["ordering", "verdict", "difference", "p"], map(_verdict, claims)),
+        *_verdicts(claims, sizes),
         "<h3>Raw and averaged over training</h3>",
         pages.figure(pages.image(pages.inline(_curves(mine, sizes)), caption), caption),
         "<h3>Evolution of fixed latents</h3>",
@@ -402,16 +399,23 @@ def _section(
     ]  # fmt: skip
 
 
-def _tested(seeds: int) -> str:
-    if seeds == 1:
-        return (
-            "One seed: what came out of it, without a test; how far another seed would be from it "
-            "is not known."
-        )
-    return (
-        f"Paired t-test over the {seeds} seeds, two-sided, 5 % level. With {seeds} seeds only "
-        "differences much larger than their scatter can be told from chance."
+def _verdicts(claims: Sequence[tuple[str, Any, Any, Any]], sizes: Budget) -> list[str]:
+    """One seed has differences, of which no test can tell whether they are chance."""
+    tested = (
+        f"Paired t-test over the {sizes.seeds} seeds, two-sided, 5 % level. With {sizes.seeds} "
+        "seeds only differences much larger than their scatter can be told from chance."
     )
+    title, columns = "Verdicts", ["ordering", "verdict", "difference", "p"]
+    if sizes.seeds == 1:
+        tested = "One seed, so no test: how far apart seeds are is not known."
+        title, columns = "Differences", ["ordering", "difference"]
+    lines = [_verdict(claim) for claim in claims]
+    return [
+        f"<h3>{title}</h3><p>{tested} A negative difference is a smaller distance. Averaged "
+        f"generators are compared on {sizes.final:,} samples, raw ones with a leak on "
+        f"{sizes.curve:,}.</p>",
+        pages.table(columns, [[line[column] for column in columns] for line in lines]),
+    ]
 
 
 def _said(name: str, budget: str) -> str:
@@ -431,11 +435,13 @@ def _said(name: str, budget: str) -> str:
     )
 
 
-def _verdict(claim: tuple[str, Sequence[dict[str, Any]], Any, Any]) -> list[str]:
+def _verdict(claim: tuple[str, Any, Any, Any]) -> dict[str, str]:
     what, table, one, other = claim
     verdict, difference, p = verdicts.lower(_values(table, *one), _values(table, *other))
     word = {"lower": "holds", "higher": "is reversed"}.get(verdict, verdict)
-    return [what, word, f"{difference:+.3f}", "" if math.isnan(p) else f"{p:.2g}"]
+    return {
+        "ordering": what, "verdict": word, "difference": f"{difference:+.3f}", "p": f"{p:.2g}",
+    }  # fmt: skip
 
 
 def _curves(table: Sequence[dict[str, Any]], sizes: Budget) -> Figure:
