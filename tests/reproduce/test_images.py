@@ -33,6 +33,8 @@ def test_every_leak_starts_at_a_point_of_its_curve(budget):
             assert origin.cost >= cell.cost > 0  # so that it starts first
     if budget != "smoke":
         assert {c.options["leak"]["beta"] for c in found if c.options["leak"]} == {0.25, 0.5, 0.75}
+        few = {name for name, sizes in images.BUDGETS[budget].items() if sizes.seeds < 3}
+        assert few == ({"cifar10"} if budget == "desk" else set())
         assert min(sizes.final for sizes in images.BUDGETS[budget].values()) >= 10_000
 
 
