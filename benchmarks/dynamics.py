@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 
-from tfgan_ema.dynamics import (
+from tfgan_ema.lab.dynamics import (
     NSGAN,
     Bilinear,
     LeakyEMA,

@@ -43,9 +43,7 @@ flags.DEFINE_list("only", list(SETTINGS), "Some of the networks; all.", flag_val
 flags.DEFINE_integer("rounds", 7, "Timings of each contender.", lower_bound=1, flag_values=FLAGS)
 
 
-def make(
-    setting: Setting, averages: int = 0, leak: Any = None, execution: int = EXECUTION
-) -> Any:
+def make(setting: Setting, averages: int = 0, leak: Any = None, execution: int = EXECUTION) -> Any:
     """A compiled GAN: hinge loss, one discriminator update."""
     import tfgan_ema as tg
     import zoo

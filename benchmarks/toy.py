@@ -72,8 +72,8 @@ def _time(run: Callable[[int], Any], seconds: float, barrier: Any) -> tuple[int,
 def stacked(networks: Networks, seconds: float, barrier: Any) -> tuple[float, float]:
     """A stack of seeds in the resident loop."""
     from tfgan_ema.data import mixtures
+    from tfgan_ema.lab.experiments import grid, points
     from tfgan_ema.latents import Draws, Normal
-    from tfgan_ema.reproduce import grid, points
 
     sizes = {"g_hidden": networks.hidden, "d_hidden": networks.hidden, "d_slope": 0.0}
     gan = points.stack(
@@ -96,7 +96,7 @@ def fit(networks: Networks, seconds: float, barrier: Any) -> tuple[float, float]
     import tfgan_ema as tg
     import zoo
     from tfgan_ema.data import mixtures
-    from tfgan_ema.reproduce import grid
+    from tfgan_ema.lab.experiments import grid
 
     method = grid.METHODS["baseline"]
     pair = zoo.build("mlp", g_hidden=networks.hidden, d_hidden=networks.hidden, d_slope=0.0)

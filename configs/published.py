@@ -94,9 +94,7 @@ def stylegan2(config: ConfigDict) -> None:
 def rescaled_adam(optimizer: ConfigDict, interval: int) -> None:
     """Adam 2.5e-3 (0, .99) for a player that is regularised every ``interval`` steps."""
     c = interval / (interval + 1)
-    optimizer.update(
-        learning_rate=2.5e-3 * c, beta_1=0.0, beta_2=0.99**c, epsilon=1e-8
-    )
+    optimizer.update(learning_rate=2.5e-3 * c, beta_1=0.0, beta_2=0.99**c, epsilon=1e-8)
 
 
 def stylegan2_256(config: ConfigDict) -> None:

@@ -2,7 +2,7 @@
 
 One weight a player: the generator makes the point θ, the discriminator is D(x) = ψ x, all data are
 0 and both players descend by plain SGD, so that a run is a sequence of two numbers. It is held
-against stated end radii and, all along the way, against `tfgan_ema.dynamics` in float64.
+against stated end radii and, all along the way, against `tfgan_ema.lab.dynamics` in float64.
 """
 
 import keras
@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 import tfgan_ema as tg
-from tfgan_ema import dynamics as dy
 from tfgan_ema import latents
 from tfgan_ema.errors import UsageError
+from tfgan_ema.lab import dynamics as dy
 
 BATCH = 4
 

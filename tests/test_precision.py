@@ -10,8 +10,8 @@ import zoo
 from tests import toy
 from tfgan_ema.data import mixtures
 from tfgan_ema.errors import UsageError
+from tfgan_ema.lab.experiments import points
 from tfgan_ema.metrics import mode_coverage
-from tfgan_ema.reproduce import points
 
 CENTERS, SIGMA = mixtures.ring_centers(8), 0.05
 

@@ -1,6 +1,6 @@
 """Stable GAN training by generator averaging and LeakyEMA, for TensorFlow and Keras 3.
 
-Names are imported when first used, so ``import tfgan_ema.dynamics`` loads neither Keras nor
+Names are imported when first used, so ``import tfgan_ema.lab.dynamics`` loads neither Keras nor
 TensorFlow.
 """
 
@@ -27,7 +27,7 @@ _NAMES = {
     "OptimisticAdam": "optimizers",
 }
 _MODULES = (
-    "averaging", "callbacks", "checkpoint", "data", "dynamics", "engines", "errors", "export",
+    "averaging", "callbacks", "checkpoint", "data", "engines", "errors", "export",
     "gan", "interop", "latents", "layers", "losses", "metrics", "mixing", "optimizers",
     "penalties",
 )  # fmt: skip

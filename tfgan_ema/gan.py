@@ -855,7 +855,7 @@ class GAN(keras.Model):
         if self.stack:
             raise UsageError(
                 f"{what} with a stack of {self.stack} seeds: it serves one GAN; use generate, or "
-                "copy one seed into plain networks with layers.slice_weights."
+                "copy one seed into plain networks with stacked.slice_weights."
             )
 
     def _checked_labels(self, labels: Any, count: int) -> np.ndarray | None:

@@ -167,9 +167,7 @@ def _generator(row: Row, grid: int, channels: int, num_classes: int) -> keras.Mo
         if row.chunks == 1:
             return lambda x, name: ConditionalBatchNorm(num_classes, 0.02, name=name)([x, label])
         y = ops.concatenate([shared, pieces[index + 1]], axis=-1)
-        return lambda x, name: ProjectedBatchNorm(
-            _initializer(row), row.epsilon, name=name
-        )([x, y])
+        return lambda x, name: ProjectedBatchNorm(_initializer(row), row.epsilon, name=name)([x, y])
 
     x = _spectral(row, SNDense, grid * grid * row.start, name="dense")(pieces[0])
     x = layers.Reshape((grid, grid, row.start))(x)

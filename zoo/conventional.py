@@ -54,9 +54,7 @@ def build(
         return layers.LeakyReLU(0.2)(batch_norm(name=f"{name}_norm")(x))
 
     def normed_conv(x, filters, name, resample=None):
-        conv = ResampledConv2D(
-            filters, 3, resample=resample, use_bias=False, name=name, **normal
-        )
+        conv = ResampledConv2D(filters, 3, resample=resample, use_bias=False, name=name, **normal)
         return normed(conv(x), name)
 
     latent = keras.Input((latent_dim,), name="latent")

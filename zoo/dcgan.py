@@ -74,6 +74,7 @@ def build(
     normal = {"kernel_initializer": keras.initializers.RandomNormal(stddev=0.02)}
 
     latent = keras.Input((latent_dim or row.latent_dim,), name="latent")
+
     def up_conv(filters, name, bias=False):
         return layers.Conv2DTranspose(
             filters, row.kernel, 2, "same", use_bias=bias, name=name, **normal

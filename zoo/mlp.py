@@ -16,7 +16,7 @@ import keras
 from keras import layers
 
 from tfgan_ema.errors import UsageError
-from tfgan_ema.layers import StackedDense
+from tfgan_ema.lab.stacked.layers import StackedDense
 from zoo.common import scaled, unconditional
 
 # generator's and discriminator's hidden layers

@@ -154,9 +154,7 @@ def _discriminator(size, channels, blocks, halvings, num_classes, spectral_norm,
     style = _style(conv, **reading)
     x = images
     for index, filters in enumerate(blocks):
-        x = down_block(
-            x, filters, style, f"block{index}", down=index < halvings, first=index == 0
-        )
+        x = down_block(x, filters, style, f"block{index}", down=index < halvings, first=index == 0)
     features = pool(ops.cast(ops.relu(x), "float32"), axis=(1, 2))
     logits = dense(1, dtype="float32", name="logits")(features)
     if label is not None:

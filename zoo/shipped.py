@@ -1,7 +1,7 @@
 """The trained models that come with the package: SavedModels with cards, found by name.
 
 ``exports/NAME/`` holds the SavedModel of an averaged generator, ``card.json`` (what it is, how it
-was made, what it scores), ``card.md`` (the same for people) and ``samples.png``. `tfgan_ema.cards`
+was made, what it scores), ``card.md`` (the same for people) and ``samples.png``. `tfgan_ema.lab.reports.cards`
 makes and checks them.
 """
 
@@ -32,7 +32,7 @@ def folder(name: str) -> Path:
 
 
 def card(name: str) -> dict[str, Any]:
-    """The content of a model's ``card.json``; see `tfgan_ema.cards.add` for its keys."""
+    """The content of a model's ``card.json``; see `tfgan_ema.lab.reports.cards.add` for its keys."""
     return json.loads((folder(name) / "card.json").read_text(encoding="utf-8"))
 
 

@@ -164,9 +164,7 @@ def _mapping(latent_dim, style_dim, depth, style_count, noise_shapes, num_classe
         for piece, shape in zip(pieces[len(parts) - len(noise_sizes) :], noise_shapes, strict=True)
     ]
     outputs = [w, *noise]
-    return keras.Model(
-        with_label(inputs, label), outputs if noise else w, name="mapping"
-    )
+    return keras.Model(with_label(inputs, label), outputs if noise else w, name="mapping")
 
 
 def _synthesis(sizes, style_dim, channels, noise):

@@ -22,7 +22,7 @@ from tfgan_ema import checkpoint, data, runs
 from tfgan_ema.cli import evaluate, export, sample, train
 from tfgan_ema.engines import jax as engine
 from tfgan_ema.errors import UsageError
-from tfgan_ema.reproduce import cells, images
+from tfgan_ema.lab.experiments import cells, images
 
 CONFIG = """
 from configs import base

@@ -83,9 +83,7 @@ def test_code_does_not_run(tmp_path, container, call):
 def test_state_cannot_be_set_on_functions(tmp_path):
     """BUILD on the rebuilding function could otherwise change it for the files that follow."""
     path = tmp_path / "evil.pt"
-    path.write_bytes(
-        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}U\x09_functionNs\x86b."
-    )
+    path.write_bytes(b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}U\x09_functionNs\x86b.")
     with pytest.raises(UsageError):
         read_tensors(path)
     assert read_tensors(FIXTURES / "checkpoint_zip.pt")["parameter"].tolist() == [1, 1]

@@ -127,9 +127,7 @@ def test_the_tracker_is_the_moving_mean_of_its_input(rng):
         np.testing.assert_array_equal(layer(w, training=True), w)
         expected = 0.9 * expected + 0.1 * w.mean(0)
     np.testing.assert_allclose(layer.mean, expected, atol=1e-5)
-    np.testing.assert_allclose(
-        layer(w, training=False), expected + 0.5 * (w - expected), atol=1e-5
-    )
+    np.testing.assert_allclose(layer(w, training=False), expected + 0.5 * (w - expected), atol=1e-5)
     assert not layer.trainable_weights
 
 

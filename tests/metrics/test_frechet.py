@@ -73,9 +73,7 @@ def test_both_ways_to_the_nuclear_norm_agree(rng, monkeypatch):
 
     taken = []
     honest = scipy.linalg.svdvals
-    monkeypatch.setattr(
-        scipy.linalg, "svdvals", lambda *a, **k: taken.append(1) or honest(*a, **k)
-    )
+    monkeypatch.setattr(scipy.linalg, "svdvals", lambda *a, **k: taken.append(1) or honest(*a, **k))
     easy = rng.standard_normal((30, 50))
     hard = easy * np.geomspace(1, 1e-12, 50)
     for matrix in (easy, easy.T, hard):

@@ -11,6 +11,7 @@ from tfgan_ema.metrics import manifold, neighbours
 
 def by_definition(real, generated, k):
     """The four scores from full distance matrices."""
+
     def radii(x):
         return np.sort(cdist(x, x), axis=1)[:, k]
 

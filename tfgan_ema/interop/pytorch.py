@@ -74,9 +74,7 @@ class _Tensor:
         last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
         size = math.prod(self.shape)
         if size and (last >= len(values) or size > len(values)):
-            raise _Refused(
-                f"a tensor of shape {self.shape} in a storage of {len(values)} values"
-            )
+            raise _Refused(f"a tensor of shape {self.shape} in a storage of {len(values)} values")
         if not size:
             return np.zeros(self.shape, dtype)
         strides = [s * dtype.itemsize for s in self.strides]

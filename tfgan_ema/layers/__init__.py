@@ -12,7 +12,6 @@ from tfgan_ema.layers.spectral import (
     power_iterate,
     spectral_layers,
 )
-from tfgan_ema.layers.stacked import StackedDense, slice_weights
 from tfgan_ema.layers.style import (
     ConstantInput,
     EqualConv2D,
@@ -39,7 +38,6 @@ __all__ = [
     "SNConv2D",
     "SNDense",
     "SNEmbedding",
-    "StackedDense",
     "StyleMixing",
     "ZeroGain",
     "batch_norm",
@@ -47,7 +45,6 @@ __all__ = [
     "independent_rows",
     "power_iterate",
     "self_attention",
-    "slice_weights",
     "spectral_layers",
     "up_block",
 ]

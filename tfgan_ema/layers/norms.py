@@ -79,12 +79,8 @@ class ConditionalBatchNorm(keras.layers.Layer):
         self.norm.build(shape)
         table = (self.num_classes, shape[-1])
         around = keras.initializers.RandomNormal
-        self.gain = self.add_weight(
-            name="gain", shape=table, initializer=around(1.0, self.stddev)
-        )
-        self.bias = self.add_weight(
-            name="bias", shape=table, initializer=around(0.0, self.stddev)
-        )
+        self.gain = self.add_weight(name="gain", shape=table, initializer=around(1.0, self.stddev))
+        self.bias = self.add_weight(name="bias", shape=table, initializer=around(0.0, self.stddev))
 
     def call(self, inputs, training=None):
         """Returns ``gain[label] * normalised(x) + bias[label]``."""

@@ -56,9 +56,7 @@ def points(values: np.ndarray, centre: np.ndarray) -> Points:
     return Points(values, centre, single, norms)
 
 
-def nearest_neighbours(
-    x: Points, k: int, y: Points | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def nearest_neighbours(x: Points, k: int, y: Points | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest points of ``y``, or without it the k nearest other points of ``x`` itself.
 
     Returns:

@@ -1,0 +1,1 @@
+"""The laboratory: the theory and the experiments of the papers, redone with the library."""

@@ -1,0 +1,49 @@
+"""``tfgan-ema report WORKDIR``: one HTML page about a run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from tfgan_ema.cli import command
+from tfgan_ema.errors import UsageError
+
+USAGE = """
+usage: tfgan-ema report WORKDIR [--out=FILE]
+
+Writes one HTML page that needs no network: samples over time, metrics, losses, interpolations, the
+nearest training images and the configuration of a run of `tfgan-ema train`.
+"""
+
+FLAGS = command.new_flags()
+flags.DEFINE_string("out", None, "The page; WORKDIR/report.html unless given.", flag_values=FLAGS)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit code."""
+    return command.run(_report, FLAGS, USAGE, argv)
+
+
+def _report(values: flags.FlagValues, words: list[str]) -> None:
+    if len(words) != 1:
+        raise UsageError(f"got {words or 'nothing'}: expected one WORKDIR of `tfgan-ema train`.")
+    from tfgan_ema import runs
+
+    workdir = Path(words[0])
+    runs.read_run(workdir)  # a wrong folder is refused at once
+    out = Path(values.out or workdir / "report.html")
+    command.check_output("out", out)
+    command.start_engine()
+    from tfgan_ema.lab.reports import run as report
+
+    page = report.page(workdir)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page, encoding="utf-8")
+    print(out)
+
+
+if __name__ == "__main__":
+    sys.exit(main(["tfgan-ema report", *sys.argv[1:]]))

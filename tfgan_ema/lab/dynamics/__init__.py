@@ -1,0 +1,91 @@
+"""The dynamics laboratory: why averaging and leaking work, on games small enough to solve.
+
+`games` are the vector fields, a class per method; `simulate` runs them; `spectra` looks at the
+equilibrium; `averages` are the closed forms of an averaged cycle; `plots` draws, `report` checks
+the papers' claims. NumPy, SciPy and matplotlib only.
+"""
+
+from tfgan_ema.lab.dynamics.averages import (
+    ema_amplitude,
+    ema_gain,
+    ema_on_cycle,
+    turn,
+    uniform_on_cycle,
+)
+from tfgan_ema.lab.dynamics.games import (
+    DRAGAN,
+    GAN,
+    GANQP,
+    L2,
+    LSGAN,
+    NSGAN,
+    R1,
+    R2,
+    WGAN,
+    WGANGP,
+    AlphaGAN,
+    Bilinear,
+    Consensus,
+    Game,
+    GradientPenalty,
+    InstanceNoise,
+    LeakyEMA,
+    NormalisedWGAN,
+    RelativisticGAN,
+    Separable,
+    UnnormalisedLeakyEMA,
+)
+from tfgan_ema.lab.dynamics.simulate import RULES, Trajectory, descend, integrate
+from tfgan_ema.lab.dynamics.spectra import (
+    critical,
+    discriminant,
+    eigenvalues,
+    growth_rate,
+    leaky_margin,
+    leaky_polynomial,
+    routh_hurwitz,
+    spectral_radius,
+    update_matrix,
+)
+
+__all__ = [
+    "DRAGAN",
+    "GAN",
+    "GANQP",
+    "L2",
+    "LSGAN",
+    "NSGAN",
+    "R1",
+    "R2",
+    "RULES",
+    "WGAN",
+    "WGANGP",
+    "AlphaGAN",
+    "Bilinear",
+    "Consensus",
+    "Game",
+    "GradientPenalty",
+    "InstanceNoise",
+    "LeakyEMA",
+    "NormalisedWGAN",
+    "RelativisticGAN",
+    "Separable",
+    "Trajectory",
+    "UnnormalisedLeakyEMA",
+    "critical",
+    "descend",
+    "discriminant",
+    "eigenvalues",
+    "ema_amplitude",
+    "ema_gain",
+    "ema_on_cycle",
+    "growth_rate",
+    "integrate",
+    "leaky_margin",
+    "leaky_polynomial",
+    "routh_hurwitz",
+    "spectral_radius",
+    "turn",
+    "uniform_on_cycle",
+    "update_matrix",
+]
