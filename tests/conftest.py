@@ -1,6 +1,8 @@
 """Every test process sees two logical CPUs, so that strategies with two replicas can be tested."""
 
+import itertools
 import os
+import shutil
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -45,3 +47,41 @@ def two_replicas() -> tf.distribute.Strategy:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """The Chromium of the system, driven by Playwright."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    api = pytest.importorskip("playwright.sync_api", reason="needs: pip install playwright")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def views(chromium):
+    """Shows an HTML file at two widths, in light and dark; each view is a Playwright page.
+
+    A page must not scroll sideways, lack an image, complain, or request anything but itself.
+    """
+
+    def show(path):
+        url, complaints = path.resolve().as_uri(), []
+        for width, scheme in itertools.product((1280, 390), ("light", "dark")):
+            page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            page.on("console", lambda message: complaints.append(message.text))
+            page.on("pageerror", complaints.append)
+            page.on("request", lambda request: complaints.append(request.url))
+            page.goto(url)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth)")
+            yield page
+            assert [c for c in complaints if c != url and not str(c).startswith("data:")] == []
+            page.close()
+
+    return show

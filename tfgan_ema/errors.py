@@ -1,15 +1,25 @@
-"""Errors that a user can cause: one line that names the value, what was expected, what to do."""
+"""What users are told: one-line errors that say what was wrong and what to do, and notices."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 
 class UsageError(ValueError):
     """Bad input. The message is one line; the command line prints it and exits with 2."""
+
+
+class Unavailable(UsageError):
+    """Something cannot be downloaded or loaded here; the message says why."""
+
+
+def say(line: str) -> None:
+    """Prints a notice on stderr."""
+    print(f"tfgan_ema: {line}", file=sys.stderr, flush=True)
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UsageError:

@@ -18,7 +18,7 @@ _TEMPORARY = re.compile(r"\..+\.(\d+)\.(?:tmp|old)(?:\.[\w.]+)?")
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[Path]:
+def replacing(path: str | os.PathLike, *, keep: bool = False) -> Iterator[Path]:
     """A context that gives a temporary path; what is written there takes the place of ``path``.
 
     The temporary path keeps the ending of ``path``, since many writers choose a format by it. A
@@ -27,6 +27,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
     Args:
         path: what is created or replaced; its folder is created if needed.
+        keep: if another process creates ``path`` while the block runs, leave it and discard what
+            was written here.
 
     Example::
 
@@ -39,6 +41,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
+        if keep and path.exists():
+            return
         _flush(temporary)
         if temporary.is_dir() and path.exists():
             old = path.with_name(f".{path.name}.{os.getpid()}.old")

@@ -1,4 +1,4 @@
-"""Optimizers for games, learning-rate schedules, and optimizers from plain configurations."""
+"""Optimizers for games, schedules of the learning rate, and both from plain configurations."""
 
 from __future__ import annotations
 
@@ -21,37 +21,53 @@ _register = keras.saving.register_keras_serializable(package="tfgan_ema")
 
 @_register
 class Adam(keras.optimizers.Adam):
-    """Keras's Adam, to rounding; under TensorFlow one kernel moves a weight.
-
-    The moments and weights of large networks pass through memory once instead of once an operation.
-    """
+    """Keras's Adam, to rounding; faster where the backend has a kernel for it."""
 
     def update_step(self, gradient, variable, learning_rate) -> None:
-        """Moves one variable."""
-        if keras.config.backend() != "tensorflow" or self.amsgrad:
-            return super().update_step(gradient, variable, learning_rate)
-        import tensorflow as tf
-
-        if not tf.is_tensor(gradient) or isinstance(gradient, tf.IndexedSlices):
-            return super().update_step(gradient, variable, learning_rate)
-        index, dtype = self._get_variable_index(variable), variable.dtype
-        step = ops.cast(self.iterations + 1, dtype)
-        handles = [
-            (each.value if isinstance(each, keras.Variable) else each).handle
-            for each in (variable, self._momentums[index], self._velocities[index])
-        ]
-        tf.raw_ops.ResourceApplyAdam(
-            var=handles[0],
-            m=handles[1],
-            v=handles[2],
-            beta1_power=ops.power(ops.cast(self.beta_1, dtype), step),
-            beta2_power=ops.power(ops.cast(self.beta_2, dtype), step),
-            lr=ops.cast(learning_rate, dtype),
-            beta1=ops.cast(self.beta_1, dtype),
-            beta2=ops.cast(self.beta_2, dtype),
-            epsilon=ops.cast(self.epsilon, dtype),
-            grad=ops.cast(gradient, dtype),
+        # The slots of Keras's Adam, and the way from a variable to its slots, have no public names.
+        index = self._get_variable_index(variable)
+        fused = not self.amsgrad and _fused_adam(
+            (variable, self._momentums[index], self._velocities[index]),
+            gradient,
+            rate=learning_rate,
+            step=self.iterations + 1,
+            beta_1=self.beta_1,
+            beta_2=self.beta_2,
+            epsilon=self.epsilon,
         )
+        if not fused:
+            super().update_step(gradient, variable, learning_rate)
+
+
+def _fused_adam(variables, gradient, *, rate, step, beta_1, beta_2, epsilon) -> bool:
+    """Moves a variable and its two moments in one kernel; ``False``: leave it to Keras."""
+    # Becomes `engines.kernels().adam`.
+    if keras.config.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    if not tf.is_tensor(gradient) or isinstance(gradient, tf.IndexedSlices):
+        return False
+    variable, momentum, velocity = (
+        (each.value if isinstance(each, keras.Variable) else each) for each in variables
+    )
+    dtype = variable.dtype
+    rate, step, first, second, epsilon = (
+        tf.cast(number, dtype) for number in (rate, step, beta_1, beta_2, epsilon)
+    )
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=momentum.handle,
+        v=velocity.handle,
+        beta1_power=tf.pow(first, step),
+        beta2_power=tf.pow(second, step),
+        lr=rate,
+        beta1=first,
+        beta2=second,
+        epsilon=epsilon,
+        grad=tf.cast(gradient, dtype),
+    )
+    return True
 
 
 # --- optimistic descent --------------------------------------------------------------------------
@@ -66,21 +82,19 @@ class OptimisticSGD(keras.optimizers.Optimizer):
 
     Args:
         learning_rate: a float or a ``LearningRateSchedule``.
-        **options: those of every Keras optimizer: ``clipnorm``, ``weight_decay``, ...
+        **kwargs: those of every Keras optimizer: ``clipnorm``, ``weight_decay``, ...
     """
 
-    def __init__(self, learning_rate: float | LearningRateSchedule = 0.01, **options):
-        super().__init__(learning_rate=learning_rate, **options)
+    def __init__(self, learning_rate: float | LearningRateSchedule = 0.01, **kwargs: Any):
+        super().__init__(learning_rate=learning_rate, **kwargs)
 
     def build(self, variables: list) -> None:
-        """Creates the slots: the last gradient of each variable."""
         if self.built:
             return
         super().build(variables)
         self._last_gradients = self.add_optimizer_variables(variables, "last_gradient")
 
     def update_step(self, gradient, variable, learning_rate) -> None:
-        """Moves one variable."""
         rate = ops.cast(learning_rate, variable.dtype)
         gradient = ops.cast(gradient, variable.dtype)
         last = self._last_gradients[self._get_variable_index(variable)]
@@ -103,7 +117,7 @@ class OptimisticAdam(keras.optimizers.Optimizer):
         beta_1: decay of the mean gradient, in [0, 1).
         beta_2: decay of the mean squared gradient, in [0, 1).
         epsilon: added to the root of the corrected second moment.
-        **options: those of every Keras optimizer: ``clipnorm``, ``weight_decay``, ...
+        **kwargs: those of every Keras optimizer: ``clipnorm``, ``weight_decay``, ...
     """
 
     def __init__(
@@ -112,22 +126,20 @@ class OptimisticAdam(keras.optimizers.Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
-        **options,
+        **kwargs: Any,
     ):
-        super().__init__(learning_rate=learning_rate, **options)
+        super().__init__(learning_rate=learning_rate, **kwargs)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
 
     def build(self, variables: list) -> None:
-        """Creates the slots: both moments of each variable's gradient."""
         if self.built:
             return
         super().build(variables)
         self._means, self._squares = self.add_optimizer_variables(variables, ["mean", "square"])
 
     def update_step(self, gradient, variable, learning_rate) -> None:
-        """Moves one variable."""
         dtype = variable.dtype
         rate, gradient = ops.cast(learning_rate, dtype), ops.cast(gradient, dtype)
         step = ops.cast(self.iterations, dtype)
@@ -151,13 +163,12 @@ class OptimisticAdam(keras.optimizers.Optimizer):
         return mean / (ops.sqrt(square) + self.epsilon)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
         moments = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
         return {**super().get_config(), **moments}
 
 
 def _one_minus_power(beta: float, step):
-    """1 - beta^step, without the cancellation that costs float32 four digits at beta = .999."""
+    """1 - beta^step, without the cancellation that costs float32 four digits at beta = 0.999."""
     return -ops.expm1(step * (math.log(beta) if beta > 0 else -math.inf))
 
 
@@ -194,7 +205,6 @@ class LinearDecay(LearningRateSchedule):
         return self.initial + (self.end - self.initial) * ops.clip(done, 0.0, 1.0)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
         return {
             "initial": self.initial, "steps": self.steps, "start": self.start, "end": self.end,
         }  # fmt: skip
@@ -220,19 +230,11 @@ class WarmUp(LearningRateSchedule):
         return peak * ops.minimum(1.0, (ops.cast(step, "float32") + 1.0) / self.steps)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, a schedule as Keras serialises it."""
-        peak = self.peak
-        if callable(peak):
-            peak = keras.saving.serialize_keras_object(peak)
-        return {"peak": peak, "steps": self.steps}
+        return {"peak": keras.saving.serialize_keras_object(self.peak), "steps": self.steps}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> WarmUp:
-        """The inverse of :meth:`get_config`."""
-        peak = config["peak"]
-        if isinstance(peak, dict):
-            peak = keras.saving.deserialize_keras_object(peak)
-        return cls(peak, config["steps"])
+        return cls(keras.saving.deserialize_keras_object(config["peak"]), config["steps"])
 
 
 # --- from configurations -------------------------------------------------------------------------
@@ -245,18 +247,19 @@ _OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
     "rmsprop": keras.optimizers.RMSprop,
     "sgd": keras.optimizers.SGD,
 }
-_EVERY_OPTIMIZER = ("clipnorm", "clipvalue", "global_clipnorm", "weight_decay")
-_SCHEDULE = ("decay_steps", "decay_start", "decay_end", "warm_up_steps")
-# What Keras offers and this package does elsewhere, where it can do it right: averages in
-# `averaging`, accumulation in the compiled step, loss scaling by precision.
-_NOT_HERE = {
-    "self", "options", "kwargs", "name", "use_ema", "ema_momentum", "ema_overwrite_frequency",
-    "loss_scale_factor", "gradient_accumulation_steps",
+_EVERY_OPTIMIZER = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
+_STEPS = ("decay_steps", "decay_start", "warm_up_steps")  # whole numbers
+_FRACTIONS = ("beta_1", "beta_2", "rho", "momentum")  # in [0, 1)
+_FLAGS = ("amsgrad", "centered", "nesterov")
+# Keras's options for what this package does elsewhere: averages, accumulation, loss scaling.
+_ELSEWHERE = {
+    "use_ema", "ema_momentum", "ema_overwrite_frequency", "gradient_accumulation_steps",
+    "loss_scale_factor", "name", "kwargs",
 }  # fmt: skip
 
 
 def names() -> list[str]:
-    """The names that :func:`get` knows."""
+    """The kinds that :func:`get` knows."""
     return list(_OPTIMIZERS)
 
 
@@ -266,135 +269,108 @@ def get(
     """An optimizer from a plain configuration.
 
     Args:
-        config: ``{"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5, ...}``, with the options of
-            the named optimizer, any of ``clipnorm, clipvalue, global_clipnorm, weight_decay``, and
-            for a schedule ``warm_up_steps`` (:class:`WarmUp`) and ``decay_steps, decay_start,
-            decay_end`` (``steps, start, end`` of :class:`LinearDecay`). ``None`` leaves an option
-            at its default; 0 decay or warm-up steps are none. A bare name is a configuration too;
-            an optimizer passes through.
-        updates_per_step: how often this optimizer moves its player in one generator step
+        config: ``{"kind": "adam", "learning_rate": 2e-4, "beta_1": 0.5, ...}``, with the options of
+            that kind, any of ``clipnorm, clipvalue, global_clipnorm, weight_decay``, and for a
+            schedule ``warm_up_steps`` (:class:`WarmUp`) and ``decay_steps, decay_start, decay_end``
+            (``steps, start, end`` of :class:`LinearDecay`). ``None`` leaves an option at its
+            default; 0 decay or warm-up steps are none. A kind alone, ``"adam"``, is a
+            configuration too; an optimizer is returned as it is.
+        updates_per_step: how often this optimizer updates its network in one generator step
             (``n_dis`` for the discriminator): the schedule's steps count generator steps.
 
     Raises:
-        UsageError: unknown name or option, a value out of range.
+        UsageError: unknown kind or option, a value out of range.
     """
     if isinstance(config, keras.optimizers.Optimizer):
         return config
-    name, options = _parse(config)
-    schedule = {key: options.pop(key) for key in _SCHEDULE if key in options}
-    arguments = {**_defaults(name), **options}
-    rate = _schedule(name, arguments.pop("learning_rate"), updates_per_step, **schedule)
+    kind, options = _parse(config)
+    rate = _pop_learning_rate(kind, options, updates_per_step)
     try:
-        return _OPTIMIZERS[name](learning_rate=rate, **arguments)
+        return _OPTIMIZERS[kind](learning_rate=rate, **options)
     except ValueError as error:  # e.g. two ways of clipping at once
         reason = " ".join(str(error).split())
-        raise UsageError(f"optimizer {name!r} does not accept {options}: {reason}") from error
+        raise UsageError(f"optimizer {kind!r} does not accept {options}: {reason}") from error
 
 
-def lazy_rescaled(
-    optimizer: Mapping[str, Any] | str | keras.optimizers.Optimizer, interval: int
-) -> dict[str, Any] | keras.optimizers.Optimizer:
-    """The same optimizer, slowed for a player whose penalty comes every ``interval`` updates.
+def lazy_rescaled(config: str | Mapping[str, Any], interval: int) -> dict[str, Any]:
+    """The same optimizer, slowed for a network whose penalty comes every ``interval`` updates.
 
     With c = interval/(interval + 1), learning rates are multiplied by c and betas raised to the
     power c, so that ``interval`` updates and the extra one of the penalty together move as far, and
     forget as much, as ``interval`` updates did (Karras et al. 2020, StyleGAN2, appendix B).
 
     Args:
-        optimizer: a configuration as for :func:`get`, or an optimizer not yet in use.
+        config: a configuration as for :func:`get`.
         interval: updates between two penalties, >= 1.
 
     Returns:
-        A configuration for a configuration, a new optimizer for an optimizer.
+        A configuration with all options of the optimizer.
 
     Raises:
-        UsageError: the interval is no positive integer; an optimizer is in use or has a schedule.
+        UsageError: the interval is no positive integer, or as in :func:`get`.
     """
     if not isinstance(interval, int) or interval < 1:
         raise UsageError(f"lazy interval {interval!r}; expected a whole number of updates >= 1.")
     c = interval / (interval + 1)
-    if isinstance(optimizer, keras.optimizers.Optimizer):
-        config = optimizer.get_config()
-        if optimizer.built or not isinstance(config.get("learning_rate"), float):
-            raise UsageError(
-                f"optimizer {optimizer.name!r} is in use or has a schedule and cannot be "
-                "rescaled; rescale its plain configuration instead."
-            )
-        return type(optimizer).from_config(_rescale(config, c))
-    name, options = _parse(optimizer)
-    defaults = {key: value for key, value in _defaults(name).items() if value is not None}
-    return {"name": name, **_rescale({**defaults, **options}, c)}
-
-
-def _rescale(config: Mapping[str, Any], c: float) -> dict[str, Any]:
-    scaled = dict(config)
-    for key in ("learning_rate", "decay_end"):
-        if key in scaled:
-            scaled[key] = scaled[key] * c
-    for key in ("beta_1", "beta_2", "rho"):  # rho is RMSprop's name for beta_2
-        if key in scaled:
-            scaled[key] = scaled[key] ** c
-    return scaled
+    kind, options = _parse(config)
+    rates = {key: options[key] * c for key in ("learning_rate", "decay_end") if key in options}
+    # RMSprop calls its beta_2 rho.
+    betas = {key: options[key] ** c for key in ("beta_1", "beta_2", "rho") if key in options}
+    return {"kind": kind, **options, **rates, **betas}
 
 
 def _parse(config: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The name and the checked options of a configuration, without those that are ``None``."""
-    options = {"name": config} if isinstance(config, str) else dict(config)
-    options = {key: value for key, value in options.items() if value is not None}
-    if "name" not in options:
-        raise UsageError(f"optimizer {options} has no name; known: {', '.join(names())}.")
-    name = options.pop("name")
-    if name not in _OPTIMIZERS:
-        raise unknown("optimizer", name, names())
-    known = {*_defaults(name), *_EVERY_OPTIMIZER, *_SCHEDULE}
-    for key, value in options.items():
+    """The kind of a configuration and its options, checked and completed, without ``None``."""
+    config = {"kind": config} if isinstance(config, str) else config
+    options = {key: value for key, value in config.items() if value is not None}
+    kind = options.pop("kind", None) or options.pop("name", None)  # "name" until all say "kind"
+    if kind is None:
+        raise UsageError(f"optimizer {options} has no kind; known: {', '.join(names())}.")
+    if kind not in _OPTIMIZERS:
+        raise unknown("optimizer", kind, names())
+    defaults = _defaults(_OPTIMIZERS[kind])
+    known = {*defaults, *_STEPS, "decay_end"}
+    for key in options:
         if key not in known:
-            raise unknown(f"option of optimizer {name!r}", key, known)
-        options[key] = _checked(name, key, value)
-    return name, options
+            raise unknown(f"option of optimizer {kind!r}", key, known)
+    options = {**defaults, **options}
+    return kind, {k: _checked(kind, k, v) for k, v in options.items() if v is not None}
 
 
-def _checked(name: str, key: str, value: Any) -> Any:
-    """A value of the right kind and in its range; numbers as floats, on which Keras insists."""
-    if isinstance(_defaults(name).get(key), bool):
-        if not isinstance(value, bool):
-            raise UsageError(f"optimizer {name!r}: {key}={value!r} is not True or False.")
-        return value
+def _defaults(optimizer: type[keras.optimizers.Optimizer]) -> dict[str, Any]:
+    own = inspect.signature(optimizer).parameters
+    defaults = {key: own[key].default for key in own if key not in _ELSEWHERE}
+    return {**dict.fromkeys(_EVERY_OPTIMIZER), **defaults}
+
+
+def _checked(kind: str, key: str, value: Any) -> Any:
+    """The value if it is in range; numbers as floats, on which Keras insists."""
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise UsageError(f"optimizer {name!r}: {key}={value!r} is not a number.") from None
-    if key in ("beta_1", "beta_2", "rho", "momentum"):
-        if not 0 <= number < 1:
-            raise UsageError(f"optimizer {name!r}: {key}={value} is outside [0, 1).")
-    elif not 0 <= number < math.inf:
-        raise UsageError(f"optimizer {name!r}: {key}={value} is not finite and >= 0.")
-    if key in ("decay_steps", "decay_start", "warm_up_steps"):
-        if not number.is_integer():
-            raise UsageError(f"optimizer {name!r}: {key}={value} is not a whole number.")
-        return int(number)
-    return number
+        number = math.nan
+    if key in _FLAGS:
+        fits, expected = isinstance(value, bool), "True or False"
+    elif key in _FRACTIONS:
+        fits, expected = 0 <= number < 1, "a number in [0, 1)"
+    elif key in _STEPS:
+        fits, expected = number >= 0 and number.is_integer(), "a whole number >= 0"
+    else:
+        fits, expected = 0 <= number < math.inf, "a finite number >= 0"
+    if not fits:
+        raise UsageError(f"optimizer {kind!r}: {key}={value!r}; expected {expected}.")
+    if key in _FLAGS:
+        return value
+    return int(number) if key in _STEPS else number
 
 
-def _defaults(name: str) -> dict[str, Any]:
-    """The options of an optimizer's own and their defaults."""
-    parameters = inspect.signature(_OPTIMIZERS[name].__init__).parameters.values()
-    return {p.name: p.default for p in parameters if p.name not in _NOT_HERE}
-
-
-def _schedule(
-    name: str,
-    rate: float,
-    updates_per_step: int,
-    decay_steps: int = 0,
-    decay_start: int = 0,
-    decay_end: float = 0.0,
-    warm_up_steps: int = 0,
+def _pop_learning_rate(
+    kind: str, options: dict[str, Any], updates_per_step: int
 ) -> float | LearningRateSchedule:
-    """The schedule that the options ask for, or the rate as it is."""
-    if decay_steps:
-        updates, start = decay_steps * updates_per_step, decay_start * updates_per_step
-        rate = LinearDecay(rate, updates, start, decay_end)
-    elif decay_start or decay_end:
-        raise UsageError(f"optimizer {name!r}: decay_start and decay_end need decay_steps.")
-    return WarmUp(rate, warm_up_steps * updates_per_step) if warm_up_steps else rate
+    rate, end = options.pop("learning_rate"), options.pop("decay_end", 0.0)
+    steps, start, warm_up = (options.pop(key, 0) * updates_per_step for key in _STEPS)
+    if steps:
+        rate = LinearDecay(rate, steps, start, end)
+    elif start or end:
+        raise UsageError(f"optimizer {kind!r}: decay_start and decay_end need decay_steps.")
+    return WarmUp(rate, warm_up) if warm_up else rate

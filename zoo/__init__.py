@@ -1,7 +1,7 @@
 """The networks that the papers train: `build` makes a generator and a discriminator by name.
 
-One file a family, its channel table at the top. Nothing heavy is imported before `build`. `load`
-gives a generator that comes trained with the package (see `shipped`).
+Each family is one file with its channel table at the top. Nothing heavy is imported before `build`.
+`load` gives a pretrained generator (see `shipped`).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Entry:
 
     Attributes:
         family: the module of the zoo that builds it.
-        image_size: the resolution that the recipe states; ``None`` for 2-D data.
-        paper: where network and recipe come from.
-        reference: the public implementation whose reading is followed, and its licence. No code is
-            taken from it.
-        parameters: trainable numbers of generator and discriminator at the recipe's size.
+        image_size: the recipe's resolution; ``None`` for 2-D data.
+        paper: the source of network and recipe.
+        reference: the public implementation that is followed where the paper is silent, and its
+            licence. No code is taken from it.
+        parameters: how many parameters of generator and discriminator are trained, at full width.
         options: what is passed to the family's builder.
-        num_classes: classes of the recipe, for networks that exist only in a conditional form.
+        num_classes: the recipe's classes, for networks that exist only in a conditional form.
     """
 
     family: str
@@ -134,13 +134,13 @@ def build(
         name: one of `names`.
         image_size: height and width of the images; ``None`` means the recipe's. Other sizes keep
             the blocks and change the grid that the generator starts from.
-        channels: 1 or 3, channels of the images. 2-D data have none: there it is ignored.
+        channels: channels of the images, 1 or 3; ignored for 2-D data.
         width: multiplies every hidden width; 1 is the recipe's.
         num_classes: class-conditional networks for that many classes; ``None``: unconditional.
-        **family_options: what the family's own ``build`` takes, see its docstring.
+        **family_options: further arguments of the family's own ``build``, see its docstring.
 
     Returns:
-        ``(generator, discriminator)``, built. Generator: latent float [n, d] (conditional:
+        ``(generator, discriminator)``, both built. Generator: latent float [n, d] (conditional:
         ``[latent, label]``, label int32 [n]) -> float32 images [n, h, w, c], or points [n, 2].
         Discriminator: images (conditional: ``[images, label]``) -> float32 logits [n, 1].
 
@@ -153,15 +153,26 @@ def build(
         raise UsageError(f"width {width!r}: expected a number > 0; 1 is the recipe's width.")
     if num_classes is not None and num_classes < 1:
         raise UsageError(f"num_classes {num_classes!r}: expected at least 1, or None.")
+    if row.image_size is None and image_size is not None:
+        raise UsageError(f"image_size {image_size!r}: {name} makes points, not images.")
+    if row.image_size is not None and channels not in (1, 3):
+        raise UsageError(f"channels {channels!r}: expected 1 (grey) or 3 (RGB).")
     builder = importlib.import_module(f"zoo.{row.family}").build
-    arguments = {
+    takes = inspect.signature(builder).parameters.keys()
+    if num_classes is not None and "num_classes" not in takes:
+        raise UsageError(
+            f"num_classes {num_classes!r}: {name} has no class-conditional form; leave "
+            "num_classes out, or take a sngan or biggan network."
+        )
+    shared = {
         "image_size": row.image_size if image_size is None else image_size,
         "channels": channels,
         "width": width,
         "num_classes": num_classes,
     }
-    known = inspect.signature(builder).parameters.keys() - arguments.keys() - row.options.keys()
+    known = takes - shared.keys() - row.options.keys()
     for option in family_options:
         if option not in known:
             raise unknown(f"option of {name}", option, known)
-    return builder(**arguments, **row.options, **family_options)
+    taken = {key: value for key, value in shared.items() if key in takes}
+    return builder(**taken, **row.options, **family_options)

@@ -1,10 +1,10 @@
 """The conventional networks of Yazici et al. (arXiv 1806.04498, tables 3 and 4).
 
 A generator of upsampled 3x3 convolutions with batch normalisation, a discriminator with average
-pooling. As in the authors' code: latent 512 on the sphere of radius sqrt(512), LeakyReLU(.2), N(0,
-.02) weights, no tanh; the discriminator is spectrally normalised with the original GAN loss
+pooling. As in the authors' code: latent 512 on the sphere of radius sqrt(512), LeakyReLU(0.2),
+N(0, 0.02) weights, no tanh; the discriminator is spectrally normalised with the original GAN loss
 (``spectral_norm=True``) and plain with WGAN-GP. 64 px is 32 px with one more stage. Adam 2e-4 (0,
-.9), batch 64, 500k steps, EMA .9999. Convolutions in front of a batch normalisation have no bias.
+0.9), batch 64, 500k steps, EMA 0.9999. Convolutions in front of a batch normalisation have no bias.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import keras
 from keras import layers
 
 from tfgan_ema.layers import ResampledConv2D, SNConv2D, SNDense, batch_norm
-from zoo.common import check_channels, scaled, start_size, to_image, unconditional
+from zoo.common import scaled, start_size, to_image
 
 # generator: the grid's channels, then each doubling's; discriminator: the 1x1 layer's channels,
 # then each halving's
@@ -28,7 +28,6 @@ def build(
     image_size: int,
     channels: int,
     width: float,
-    num_classes: int | None,
     table: str,
     spectral_norm: bool = True,
     latent_dim: int = 512,
@@ -36,16 +35,13 @@ def build(
     """Generator: latent [n, latent_dim] -> images, unbounded; discriminator: images -> logits.
 
     Args:
-        image_size: a multiple of 2 to the number of the table's doublings.
+        image_size: a multiple of ``2**n`` for the n doublings of the table.
         channels: of the images.
         width: multiplies the channels of `TABLE`.
-        num_classes: must be ``None``.
         table: a row of `TABLE`.
         spectral_norm: whether the discriminator is spectrally normalised.
         latent_dim: length of the latent.
     """
-    unconditional("conventional", num_classes)
-    check_channels(channels)
     up, down = ([scaled(c, width) for c in part] for part in TABLE[table])
     grid = start_size(image_size, len(up) - 1)
     normal = {"kernel_initializer": keras.initializers.RandomNormal(stddev=0.02)}

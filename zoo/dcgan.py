@@ -1,12 +1,12 @@
 """DCGAN (arXiv 1511.06434): transposed convolutions with batch normalisation.
 
 Tables 32 and 64 follow google/compare_gan: 5x5 kernels, stride 2, TensorFlow's SAME padding, latent
-128; non-saturating loss, Adam 2e-4 (.5, .999), batch 64, 1:1, 100k steps. 32 is 64 without its
+128; non-saturating loss, Adam 2e-4 (0.5, 0.999), batch 64, 1:1, 100k steps. 32 is 64 without its
 widest stage. Tables ``alpha`` are the networks of the (alpha_D, alpha_G)-GAN experiments: 4x4
 kernels, no biases, latent 100; a grid of 4 for Celeb-A at 64 px, of 7 for LSUN classroom at 112
 px (there the first and last kernels are 7x7).
 
-All weights start at N(0, .02). Convolutions in front of a batch normalisation have no bias, which
+All weights start at N(0, 0.02). Convolutions in front of a batch normalisation have no bias, which
 would have no effect there.
 """
 
@@ -18,15 +18,15 @@ import keras
 from keras import layers, ops
 
 from tfgan_ema.layers import batch_norm
-from zoo.common import check_channels, scaled, start_size, to_image, unconditional
+from zoo.common import scaled, start_size, to_image
 
 
 class Row(NamedTuple):
     """A channel table.
 
     Attributes:
-        up: generator: the grid's channels, then those of each doubling but the last, which goes to
-            the image.
+        up: generator: channels of the grid, then of each doubling but the last, which goes to the
+            image.
         down: discriminator: channels of each halving.
         kernel: size of the strided kernels.
         latent_dim: length of the latent.
@@ -52,22 +52,18 @@ def build(
     image_size: int,
     channels: int,
     width: float,
-    num_classes: int | None,
     table: str,
     latent_dim: int | None = None,
 ) -> tuple[keras.Model, keras.Model]:
     """Generator: latent [n, latent_dim] -> images in [-1, 1]; discriminator: images -> logits.
 
     Args:
-        image_size: a multiple of 2 to the number of the table's stages.
+        image_size: a multiple of ``2**n`` for the n stages of the table.
         channels: of the images.
         width: multiplies the channels of `TABLE`.
-        num_classes: must be ``None``.
         table: a row of `TABLE`.
         latent_dim: length of the latent; ``None`` means the table's.
     """
-    unconditional("dcgan", num_classes)
-    check_channels(channels)
     row = TABLE[table]
     up, down = ([scaled(c, width) for c in part] for part in (row.up, row.down))
     grid = start_size(image_size, len(up))
@@ -89,8 +85,7 @@ def build(
     x = up_conv(channels, "to_image", row.bias)(x)
     generator = keras.Model(latent, to_image(x), name="generator")
 
-    images = keras.Input((image_size, image_size, channels), name="images")
-    x = images
+    images = x = keras.Input((image_size, image_size, channels), name="images")
     for index, filters in enumerate(down):
         bias = row.bias and index == 0
         x = layers.Conv2D(

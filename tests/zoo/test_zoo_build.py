@@ -248,13 +248,11 @@ def test_shapes_ranges_and_saving(name, tmp_path):
 def test_grey_images_and_static_shapes(name):
     generator, discriminator = narrow(name, channels=1)
     assert generator.output_shape[-1] == 1
-    for model in (generator, discriminator):
-        for layer in model._flatten_layers():
-            if hasattr(layer, "layers") or not getattr(layer, "_inbound_nodes", None):
-                continue
-            for node in layer._inbound_nodes:
-                for tensor in node.output_tensors:
-                    assert None not in tensor.shape[1:], layer.name
+    models = [*(x for x in generator.layers if hasattr(x, "layers")), generator, discriminator]
+    for model in models:
+        for operation in model.operations:
+            for tensor in keras.tree.flatten(operation.output):
+                assert None not in tensor.shape[1:], operation.name
 
 
 # Weights that have no gradient at the start, by construction: everything behind a gain of 0.

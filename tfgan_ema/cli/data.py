@@ -1,4 +1,4 @@
-"""``tfgan-ema data fetch NAME ... | list``: image sets into the cache, and what there is."""
+"""``tfgan-ema data fetch NAME ... | list``: downloads image sets, and lists what there is."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tfgan_ema.errors import UsageError, unknown
 
 FLAGS = new_flags()
 flags.DEFINE_string(
-    "data_dir", None, "The cache; the default is ~/.cache/tfgan_ema.", flag_values=FLAGS
+    "data_dir", None, "Folder of the cache (default: ~/.cache/tfgan_ema).", flag_values=FLAGS
 )
 
 USAGE = """
 usage: tfgan-ema data fetch NAME [NAME ...] [--data_dir=DIR]
        tfgan-ema data list [--data_dir=DIR]
 
-fetch brings image sets (cifar10, fashion_mnist, mnist, tfds:NAME) into the cache, verified.
-list shows every data set by name, and which are in the cache.
+fetch downloads image sets (cifar10, fashion_mnist, mnist, tfds:NAME) into the cache and verifies
+them. list prints every data set and whether it is in the cache.
 """
 
 
@@ -40,14 +40,10 @@ def show(values: flags.FlagValues, names: Sequence[str]) -> None:
 
     if names:
         raise UsageError(f"data list takes no name, got {names[0]!r}")
-    rows = [("name", "size", "images", "classes", "cached", "where from")]
-    rows += [
-        (
-            entry.name, entry.shape, entry.count, entry.classes,
-            {True: "yes", False: "no", None: "-"}[entry.cached], entry.origin,
-        )
-        for entry in data.describe(values.data_dir)
-    ]  # fmt: skip
+    rows = [
+        ("name", "size", "images", "classes", "cached", "where from"),
+        *data.describe(values.data_dir),
+    ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(f"{word:<{width}}" for word, width in zip(row, widths, strict=True)))

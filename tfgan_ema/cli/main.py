@@ -11,24 +11,24 @@ from collections.abc import Sequence
 
 from tfgan_ema.errors import unknown
 
-COMMANDS = {
-    "train": "train a GAN from a config file, or go on with an interrupted run",
-    "sample": "draw images from a trained run, an exported model or a zoo model",
-    "export": "write a SavedModel of an averaged generator",
-    "report": "write one HTML page about a run: samples, curves, interpolations, neighbours",
-    "evaluate": "score samples against a reference: FID, KID, precision, recall, ...",
-    "data": "fetch and list data sets",
-    "zoo": "list the networks",
-    "dynamics": "draw the training dynamics of the Dirac-GAN",
-    "reproduce": "redo the experiments of the papers",
+_LIBRARY, _LABORATORY = "tfgan_ema.cli", "tfgan_ema.lab.commands"
+COMMANDS = {  # name: (package of its module, what it does)
+    "train": (_LIBRARY, "train a GAN from a configuration, or resume an interrupted run"),
+    "sample": (_LIBRARY, "draw images from a run, an exported model or a pretrained model"),
+    "export": (_LIBRARY, "save an averaged generator as a SavedModel"),
+    "report": (_LABORATORY, "write an HTML page about a run: samples, curves, neighbours"),
+    "evaluate": (_LIBRARY, "score samples against real images: FID, KID, precision, recall, ..."),
+    "data": (_LIBRARY, "download and list data sets"),
+    "zoo": (_LIBRARY, "list networks and pretrained models, or convert PyTorch checkpoints"),
+    "dynamics": (_LABORATORY, "draw the training dynamics of the Dirac-GAN"),
+    "reproduce": (_LABORATORY, "repeat the papers' experiments"),
 }
-LABORATORY = ("report", "dynamics", "reproduce")
 
 
 def usage() -> str:
     """The text of ``tfgan-ema --help``."""
     width = max(map(len, COMMANDS))
-    rows = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
+    rows = "\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items())
     return (
         f"usage: tfgan-ema COMMAND [flags]\n\n{rows}\n\n"
         "`tfgan-ema COMMAND --help` lists a command's flags."
@@ -44,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] not in COMMANDS:
         print(f"tfgan-ema: {unknown('command', words[0], COMMANDS)}", file=sys.stderr)
         return 2
-    room = "lab.commands" if words[0] in LABORATORY else "cli"
-    module = importlib.import_module(f"tfgan_ema.{room}.{words[0]}")
+    package, _ = COMMANDS[words[0]]
+    module = importlib.import_module(f"{package}.{words[0]}")
     return module.main([f"tfgan-ema {words[0]}", *words[1:]])
 
 

@@ -8,33 +8,38 @@ Importing this loads neither TensorFlow nor TFDS.
 
 from __future__ import annotations
 
-import inspect
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfgan_ema.cache import cache_dir
-from tfgan_ema.data import catalog, folder, idx, images, mixtures, packages, png, sets
+from tfgan_ema.data import catalog, folder, idx, images, mixtures, png, sets
 from tfgan_ema.data.batches import pipeline
-from tfgan_ema.data.errors import Unavailable, say
 from tfgan_ema.data.sets import fetch
 from tfgan_ema.data.source import Source
-from tfgan_ema.errors import UsageError, unknown
+from tfgan_ema.errors import Unavailable, UsageError, build, say, unknown
 
 __all__ = [
-    "Entry", "Source", "Unavailable", "describe", "fetch", "load", "load_first", "mixtures",
-    "names", "on_disk", "pipeline", "png",
+    "Source", "Unavailable", "describe", "fetch", "load", "load_first", "mixtures", "names",
+    "on_disk", "pipeline", "png",
 ]  # fmt: skip
 
 _MIXTURES = {"ring": mixtures.ring, "grid": mixtures.grid}
-_FORMS = ("folder:PATH", "idx:PATH", "tfds:NAME")
+_OTHERS = (
+    ("digits", "8x8x1", "1797 train", "10", "-", "bundled with scikit-learn"),
+    ("ring", "2", "50000 train", "8", "-", "8 Gaussians on a circle, drawn from a seed"),
+    ("grid", "2", "50000 train", "16", "-", "4x4 Gaussians, drawn from a seed"),
+    ("folder:PATH", "any", "any", "subfolders", "-", "your images, any format of Pillow"),
+    ("idx:PATH", "any", "any", "any", "-", "your idx or idx.gz files"),
+    ("tfds:NAME", "any", "any", "any", "-", "any image set of TensorFlow Datasets"),
+)
 
 
 def names() -> list[str]:
-    """The names that `load` knows, beside ``folder:PATH``, ``idx:PATH`` and ``tfds:NAME``."""
+    """The names that `load` knows, besides ``folder:PATH``, ``idx:PATH`` and ``tfds:NAME``."""
     return sorted([*sets.SETS, *_MIXTURES, "digits"])
 
 
@@ -48,12 +53,12 @@ def load(
     labels: bool = False,
     **options: Any,
 ) -> Source:
-    """A data set by name; sets of the catalogue are fetched if they are not in the cache.
+    """A data set by name; the published sets are downloaded if they are not in the cache.
 
     Args:
         name: one of `names`, ``folder:PATH``, ``idx:PATH`` (an idx file or a folder of them, plain
             or gzipped) or ``tfds:NAME``.
-        split: ``"train"`` or ``"test"``; bundled sets, mixtures and folders have only ``"train"``.
+        split: ``"train"`` or ``"test"``; digits, mixtures and folders have only ``"train"``.
         image_size: height and width. 28-pixel images reach 32 by black padding, everything else
             by a centre crop and antialiased resizing. ``None`` keeps the set's own size.
         channels: 1 (luma) or 3; ``None`` keeps the set's own, 3 for folders.
@@ -63,33 +68,51 @@ def load(
 
     Raises:
         UsageError: an unknown name, split or option, a folder without images, ...
-        Unavailable: the set cannot be fetched here.
+        Unavailable: the set cannot be downloaded here.
     """
+    kind, _, argument = name.partition(":")
+    path, root = Path(argument).expanduser(), cache_dir(data_dir)
     if image_size is not None and image_size < 1:
         raise UsageError(f"image_size {image_size}: expected a positive number of pixels.")
     if channels not in (None, 1, 3):
         raise UsageError(f"channels {channels}: expected 1 (grey) or 3 (colour).")
+    if name in _MIXTURES and (image_size or channels):
+        raise UsageError(f"{name!r} holds points: it takes no image_size and no channels.")
     if options and name not in _MIXTURES:
         raise UsageError(f"data set {name!r} takes no option {', '.join(sorted(options))}.")
-    kind, _, argument = name.partition(":")
-    root = cache_dir(data_dir)
+    if split != "train" and kind in (*_MIXTURES, "digits", "folder"):
+        raise UsageError(f"data set {name!r} has no split {split!r}, only 'train'.")
     if name in _MIXTURES:
-        source = _mixture(name, split, image_size, channels, options)
+        points, modes = build("data set", name, _MIXTURES, options)
+        source = Source(name, points, modes, int(modes.max()) + 1)
     elif name in sets.SETS:
         source = sets.load(name, split, image_size, channels, root)
     elif name == "digits":
-        source = _digits(split, image_size, channels)
+        source = _resident(name, _digits(), image_size, channels)
     elif kind == "folder" and argument:
-        _only_train(name, split)
-        source = folder.load(Path(argument).expanduser(), image_size, channels, root)
+        source = folder.load(path, image_size, channels, root)
     elif kind == "idx" and argument:
-        found = idx.load(Path(argument).expanduser(), split)
-        source = _resident(name, *found, image_size, channels)
+        source = _resident(name, idx.load(path, split), image_size, channels)
     elif kind == "tfds" and argument:
         source = catalog.load(argument, split, image_size, channels, root)
     else:
-        raise unknown("data set", name, [*names(), *_FORMS])
+        raise unknown("data set", name, [*names(), "folder:PATH", "idx:PATH", "tfds:NAME"])
     return source.require_labels() if labels else source
+
+
+def load_first(candidates: Sequence[str], **arguments: Any) -> Source:
+    """The first of several sets that is available; a notice on stderr says why others were not.
+
+    Args:
+        candidates: names for `load`, best first; at least one.
+        **arguments: for `load`.
+    """
+    for name, substitute in itertools.pairwise(candidates):
+        try:
+            return load(name, **arguments)
+        except Unavailable as reason:
+            say(f"{reason} Trying {substitute!r} instead of {name!r}.")
+    return load(candidates[-1], **arguments)
 
 
 def on_disk(name: str, data_dir: str | Path | None = None) -> bool:
@@ -100,99 +123,38 @@ def on_disk(name: str, data_dir: str | Path | None = None) -> bool:
     return name not in sets.SETS or sets.folder(name, root).is_dir()
 
 
-def load_first(candidates: Sequence[str], **arguments: Any) -> Source:
-    """The first of several sets that can be had here; says on stderr which, and why not another.
+def describe(data_dir: str | Path | None = None) -> list[tuple[str, ...]]:
+    """What `load` offers, as rows of text; nothing is downloaded or read.
 
-    Args:
-        candidates: names for `load`, best first.
-        **arguments: for `load`.
+    Returns:
+        For each set its name, image size, number of images, number of classes, whether it is in
+        the cache (``"yes"``, ``"no"``, or ``"-"`` where nothing is downloaded), and its origin.
     """
-    for name, substitute in zip(candidates, [*candidates[1:], None], strict=True):
-        try:
-            return load(name, **arguments)
-        except Unavailable as reason:
-            if substitute is None:
-                raise
-            say(f"{reason} Trying {substitute!r} instead of {name!r}.")
-    raise UsageError("load_first: expected at least one name.")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A line of ``tfgan-ema data list``: a name and what it stands for.
-
-    ``cached`` is ``None`` for what needs no download.
-    """
-
-    name: str
-    shape: str
-    count: str
-    classes: str
-    origin: str
-    cached: bool | None = None
-
-
-def describe(data_dir: str | Path | None = None) -> list[Entry]:
-    """What `load` can give, for people; nothing is fetched or read."""
     root = cache_dir(data_dir)
-    entries = [
-        Entry(
+    rows = [
+        (
             name,
             "x".join(map(str, this.shape)),
-            " + ".join(f"{count} {split}" for split, count in this.counts.items()),
+            " + ".join(f"{count} {split}" for split, (count, _) in this.splits.items()),
             str(this.num_classes),
-            f"TFDS or the {packages.PACKAGES[name]}",
-            sets.folder(name, root).is_dir(),
+            "yes" if sets.folder(name, root).is_dir() else "no",
+            f"TFDS or the {this.package}",
         )
         for name, this in sets.SETS.items()
     ]
-    return [
-        *entries,
-        Entry("digits", "8x8x1", "1797 train", "10", "bundled with scikit-learn"),
-        Entry("ring", "2", "50000 train", "8", "8 Gaussians on a circle, drawn from a seed"),
-        Entry("grid", "2", "50000 train", "16", "4x4 Gaussians, drawn from a seed"),
-        Entry("folder:PATH", "any", "any", "subfolders", "your images, any format of Pillow"),
-        Entry("idx:PATH", "any", "any", "any", "your idx or idx.gz files"),
-        Entry("tfds:NAME", "any", "any", "any", "any image set of TensorFlow Datasets"),
-    ]
+    return [*rows, *_OTHERS]
 
 
-def _mixture(
-    name: str, split: str, image_size: int | None, channels: int | None, options: dict[str, Any]
-) -> Source:
-    _only_train(name, split)
-    if image_size or channels:
-        raise UsageError(f"{name!r} holds points: it takes no image_size and no channels.")
-    known = inspect.signature(_MIXTURES[name]).parameters
-    for option in options:
-        if option not in known:
-            raise unknown(f"option of {name!r}", option, known)
-    points, modes = _MIXTURES[name](**options)
-    return Source(name, points, modes, int(modes.max()) + 1)
-
-
-def _digits(split: str, image_size: int | None, channels: int | None) -> Source:
+def _digits() -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn's 1,797 digits of 8x8, their 17 levels stretched to 0..255."""
     from sklearn.datasets import load_digits
 
-    _only_train("digits", split)
-    bundle = load_digits()
-    samples = np.rint(bundle.images * (255 / 16)).astype(np.uint8)[..., None]
-    return _resident("digits", samples, bundle.target.astype(np.int32), image_size, channels)
+    digits = load_digits()
+    levels = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    return levels[..., None], digits.target.astype(np.int32)
 
 
-def _resident(
-    name: str,
-    samples: np.ndarray,
-    labels: np.ndarray | None,
-    image_size: int | None,
-    channels: int | None,
-) -> Source:
-    """A `Source` in memory from uint8 images [n, h, w, c], brought to size and channels."""
-    samples = images.fit_arrays(samples, image_size, channels)
+def _resident(name: str, arrays: tuple, image_size: int | None, channels: int | None) -> Source:
+    samples, labels = arrays
+    samples = images.fit_arrays(samples, image_size, channels or samples.shape[3])
     return Source(name, samples, labels, None if labels is None else int(labels.max()) + 1)
-
-
-def _only_train(name: str, split: str) -> None:
-    if split != "train":
-        raise UsageError(f"data set {name!r} has no split {split!r}, only 'train'.")

@@ -1,7 +1,11 @@
-"""The batches of `batches.pipeline` as NumPy arrays, for backends other than TensorFlow."""
+"""The batches of `batches.pipeline` as NumPy arrays, for backends other than TensorFlow.
+
+Batch i holds the same numbers as TensorFlow's, bit for bit.
+"""
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import deque
 from collections.abc import Iterator
@@ -12,48 +16,31 @@ import numpy as np
 from tfgan_ema import philox
 from tfgan_ema.data.source import Source
 
+ORDER, FLIP = 0x6F72646572, 0x666C6970  # streams of random numbers
 _AHEAD = 2  # batches made while the device is busy
 
 
 def batches(
-    source: Source,
-    batch_size: int,
-    *,
-    seed: int,
-    start: int,
-    flip: bool,
-    labels: bool,
-    rows: slice,
-    order_stream: int,
-    flip_stream: int,
+    source: Source, batch_size: int, rows: slice, seed: int, start: int, flip: bool, labels: bool
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """Endless ``(samples,)`` or ``(samples, labels)``, made ahead in a thread.
+    """Endless ``(samples,)`` or ``(samples, labels)``, made ahead in a thread."""
+    count = source.count
 
-    Batch i holds what TensorFlow's pipeline gives it, bit for bit.
-    """
-    last: tuple[int, np.ndarray] = (-1, np.zeros(0, int))
-
+    @functools.lru_cache(maxsize=1)
     def permutation(epoch: int) -> np.ndarray:
-        nonlocal last
-        if last[0] != epoch:
-            bits = _bits(source.count, seed, order_stream, epoch)
-            last = (epoch, np.argsort(bits, kind="stable"))
-        return last[1]
+        return np.argsort(_bits(count, seed, ORDER, epoch), kind="stable")
 
-    def places(step: int) -> np.ndarray:
+    def order(step: int) -> np.ndarray:
         """Which samples make up a batch, across the border of epochs."""
-        found, wanted = [], batch_size
-        epoch, done = divmod(step * batch_size, source.count)
-        while wanted:
-            found.append(permutation(epoch)[done : done + wanted])
-            wanted -= len(found[-1])
-            epoch, done = epoch + 1, 0
-        return np.concatenate(found)
+        places = np.arange(step * batch_size, (step + 1) * batch_size)
+        epochs = places // count
+        parts = [permutation(e)[places[epochs == e] % count] for e in np.unique(epochs).tolist()]
+        return np.concatenate(parts)
 
     def batch(step: int) -> tuple[np.ndarray, ...]:
-        samples, classes = source.batch(places(step)[rows])
+        samples, classes = source.batch(order(step)[rows])
         if flip:
-            mirrored = _bits(batch_size, seed, flip_stream, step)[rows] < 0
+            mirrored = _bits(batch_size, seed, FLIP, step)[rows] < 0
             samples[mirrored] = samples[mirrored, :, ::-1]
         if samples.dtype == np.uint8:
             samples = samples.astype(np.float32) / np.float32(127.5) - np.float32(1)
@@ -67,8 +54,7 @@ def batches(
 
 
 def _bits(n: int, seed: int, stream: int, counter: int) -> np.ndarray:
-    """``n`` random int64 over their full range: those of the TensorFlow pipeline."""
-    first = (philox.words(seed), philox.words(stream))
-    folded = philox.bits(np, 2, first)
-    second = ((folded[0], folded[1]), philox.words(counter))
-    return philox.bits(np, 2 * n, second).astype("<u4").view("<i8")
+    """``n`` random int64 over their full range: a function of the three numbers, by Philox."""
+    key = philox.bits(np, 2, (philox.words(seed), philox.words(stream)))
+    seeds = ((key[0], key[1]), philox.words(counter))
+    return philox.bits(np, 2 * n, seeds).astype("<u4").view("<i8")

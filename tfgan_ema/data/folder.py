@@ -10,16 +10,13 @@ import os
 from collections.abc import Iterator
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from tfgan_ema.data import images, store
-from tfgan_ema.data.catalog import progress
-from tfgan_ema.data.errors import say
 from tfgan_ema.data.source import Source
-from tfgan_ema.errors import UsageError
+from tfgan_ema.errors import UsageError, say
 
 _CHUNK = 512  # images decoded ahead of the writer
 
@@ -37,27 +34,20 @@ def load(path: Path, image_size: int | None, channels: int | None, root: Path) -
         raise UsageError(f"no folder {str(path)!r}: folder:PATH takes a folder of images.")
     if image_size is None:
         raise UsageError(f"folder:{path} needs an image_size to bring its images to.")
-    files = image_files(path)
+    files = _image_files(path)
     if not files:
         raise UsageError(f"no images in {str(path)!r}: expected files such as .png, .jpg, .webp.")
     channels = channels or 3
-    classes = class_names(files)
-
-    def make(target: Path) -> None:
-        notes: dict[str, Any] = {"skipped": []}
-        records = _decode(path, files, classes, image_size, channels, notes["skipped"])
-        shape = (image_size, image_size, channels)
-        store.write(target, records, len(files), shape, notes)
-        if len(notes["skipped"]) == len(files):
-            raise UsageError(f"none of the {len(files)} images in {str(path)!r} can be read.")
-
-    stats = [(path / file).stat() for file in files]
-    listing = [
-        (file.as_posix(), stat.st_size, stat.st_mtime_ns)
-        for file, stat in zip(files, stats, strict=True)
-    ]
+    listing = []
+    for file in files:
+        stat = (path / file).stat()
+        listing.append((file.as_posix(), stat.st_size, stat.st_mtime_ns))
     key = ["folder", str(path.resolve()), listing, image_size, channels]
-    samples, labels, notes = store.prepared(root, key, make)
+    classes = _class_names(files)
+    notes: dict[str, list[str]] = {"skipped": []}
+    records = _decode(path, files, classes, image_size, channels, notes["skipped"])
+    shape = (image_size, image_size, channels)
+    samples, labels, notes = store.prepared(root, key, records, len(files), shape, notes)
     skipped = notes["skipped"]
     if skipped:
         more = ", ..." if len(skipped) > 3 else ""
@@ -65,10 +55,10 @@ def load(path: Path, image_size: int | None, channels: int | None, root: Path) -
             f"skipped {len(skipped)} of {len(files)} images in {path} that cannot be read: "
             f"{', '.join(skipped[:3])}{more}"
         )
-    return Source(f"folder:{path}", samples, labels, len(classes) if classes else None)
+    return Source(f"folder:{path}", samples, labels, len(classes) or None)
 
 
-def image_files(path: Path) -> list[Path]:
+def _image_files(path: Path) -> list[Path]:
     """The image files below ``path``, relative to it and sorted; hidden ones are left out."""
     Image.init()
     readable = {end for end, kind in Image.registered_extensions().items() if kind in Image.OPEN}
@@ -80,7 +70,7 @@ def image_files(path: Path) -> list[Path]:
     )
 
 
-def class_names(files: list[Path]) -> list[str]:
+def _class_names(files: list[Path]) -> list[str]:
     """The top subfolders, sorted, if every file lies in one; otherwise none."""
     if any(len(file.parts) == 1 for file in files):
         return []
@@ -101,13 +91,13 @@ def _decode(
             return None
         return images.fit(image, size, channels)
 
-    def decoded() -> Iterator[np.ndarray | None]:
-        with ThreadPool() as pool:  # Pillow decodes and resizes outside the interpreter's lock
-            for start in range(0, len(files), _CHUNK):
-                yield from pool.map(decode, files[start : start + _CHUNK])
-
-    for file, image in zip(files, progress(decoded(), len(files), path.name), strict=True):
-        if image is None:
-            skipped.append(file.as_posix())
-        else:
-            yield image, index.get(file.parts[0])
+    with ThreadPool() as pool:  # Pillow releases the GIL while it decodes and resizes
+        for start in range(0, len(files), _CHUNK):
+            chunk = files[start : start + _CHUNK]
+            for file, image in zip(chunk, pool.map(decode, chunk), strict=True):
+                if image is None:
+                    skipped.append(file.as_posix())
+                else:
+                    yield image, index.get(file.parts[0])
+    if len(skipped) == len(files):
+        raise UsageError(f"none of the {len(files)} images in {str(path)!r} can be read.")

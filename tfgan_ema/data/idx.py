@@ -27,14 +27,6 @@ def parse(data: bytes) -> np.ndarray:
     return values.reshape(shape)
 
 
-def read(path: Path) -> np.ndarray:
-    """The array in an idx or idx.gz file; raises `UsageError` if the file is not one."""
-    try:
-        return parse(path.read_bytes())
-    except (OSError, EOFError, ValueError) as error:
-        raise UsageError(f"cannot read {path} as an idx file: {error}.") from error
-
-
 def load(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
     """uint8 images [n, h, w, 1 or 3] and int32 labels [n] (``None`` if no label file lies beside).
 
@@ -42,25 +34,20 @@ def load(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
         path: an images file, or a folder with files named like MNIST's
             (``train-images-idx3-ubyte``, ``t10k-labels-idx1-ubyte.gz``, ...).
         split: ``"train"`` or ``"test"``: which files of a folder; a single file has ``"train"``.
+
+    Raises:
+        UsageError: no such file or split, or a file of another format.
     """
-    if not path.exists():
-        raise UsageError(f"no idx file or folder at {path}.")
     if path.is_dir():
-        if split not in _SPLITS:
-            raise UsageError(f"split {split!r} of {path}: idx folders have 'train' and 'test'.")
-        found = [f for word in _SPLITS[split] for f in sorted(path.glob(f"{word}-images*"))]
-        if not found:
-            raise UsageError(
-                f"no {split} images in {path}: expected a file like {_SPLITS[split][0]}"
-                "-images-idx3-ubyte, plain or .gz."
-            )
-        path = found[0]
+        path = _images_file(path, split)
+    elif not path.exists():
+        raise UsageError(f"no idx file or folder at {path}.")
     elif split != "train":
         raise UsageError(f"{path} is one file, it has no split {split!r}: name a folder or file.")
-    images = read(path)
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[3:] not in {
-        (), (1,), (3,)
-    }:  # fmt: skip
+    images = _read(path)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
         raise UsageError(
             f"{path} holds {images.dtype} of shape {images.shape}: expected 8-bit images "
             "[n, h, w] or [n, h, w, 1 or 3]."
@@ -68,7 +55,19 @@ def load(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
     labels = _labels(path)
     if labels is not None and labels.shape != (len(images),):
         raise UsageError(f"{path} has {len(images)} images, its labels are {labels.shape}.")
-    return images if images.ndim == 4 else images[..., None], labels
+    return images, labels
+
+
+def _images_file(folder: Path, split: str) -> Path:
+    if split not in _SPLITS:
+        raise UsageError(f"split {split!r} of {folder}: idx folders have 'train' and 'test'.")
+    for word in _SPLITS[split]:
+        for path in sorted(folder.glob(f"{word}-images*")):
+            return path
+    raise UsageError(
+        f"no {split} images in {folder}: expected a file like {_SPLITS[split][0]}"
+        "-images-idx3-ubyte, plain or .gz."
+    )
 
 
 def _labels(path: Path) -> np.ndarray | None:
@@ -76,4 +75,11 @@ def _labels(path: Path) -> np.ndarray | None:
     beside = [f for f in (path.with_name(name), path.with_name(f"{name}.gz")) if f.is_file()]
     if name == path.name.removesuffix(".gz") or not beside:
         return None
-    return read(beside[0]).astype(np.int32)
+    return _read(beside[0]).astype(np.int32)
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        return parse(path.read_bytes())
+    except (OSError, EOFError, ValueError) as error:
+        raise UsageError(f"cannot read {path} as an idx file: {error}.") from error

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from PIL import Image
+
+from tfgan_ema import files
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -24,7 +22,7 @@ def grid(images: np.ndarray, columns: int | None = None, padding: int = 2) -> np
 
     Args:
         images: float in [-1, 1], or uint8.
-        columns: images in a row; ``None`` makes it as square as can be.
+        columns: images in a row; ``None`` makes the picture nearly square.
         padding: white pixels around and between the images.
     """
     images = np.asarray(images)
@@ -33,22 +31,19 @@ def grid(images: np.ndarray, columns: int | None = None, padding: int = 2) -> np
     n, height, width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
-    cells = np.full(
-        (rows * columns, height + padding, width + padding, channels), 255, dtype=np.uint8
-    )
-    cells[:n, padding:, padding:] = images
-    cells = cells.reshape(rows, columns, height + padding, width + padding, channels)
-    picture = cells.transpose(0, 2, 1, 3, 4).reshape(
-        rows * (height + padding), columns * (width + padding), channels
-    )
+    frame = ((0, rows * columns - n), (padding, 0), (padding, 0), (0, 0))  # above and to the left
+    cells = np.pad(images, frame, constant_values=255)
+    cells = cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2)
+    picture = cells.reshape(rows * (height + padding), columns * (width + padding), channels)
     return np.pad(picture, ((0, padding), (0, padding), (0, 0)), constant_values=255)
 
 
 def save_png(path: str | Path, image: np.ndarray) -> None:
-    """Writes an image [h, w, 1 or 3], uint8 or float in [-1, 1], as PNG; never half a file."""
+    """Writes an image [h, w, 1 or 3], uint8 or float in [-1, 1], as PNG, whole or not at all."""
     image = image if image.dtype == np.uint8 else to_uint8(image)
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    _write_atomically(Path(path), lambda file: picture.save(file, format="PNG"))
+    with files.replacing(path) as temporary:
+        picture.save(temporary, format="PNG")
 
 
 def save_grid(path: str | Path, images: np.ndarray, columns: int | None = None) -> None:
@@ -81,18 +76,5 @@ def save_scatter(
     outside = f", {(~inside).sum()} outside" if not inside.all() else ""
     axes.set_title(f"{len(samples)} samples{outside}", fontsize=10)
     axes.legend(loc="upper right", fontsize=8)
-    _write_atomically(Path(path), lambda file: figure.savefig(file, format="png", dpi=100))
-
-
-def _write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        prefix=f".{path.name}-", dir=path.parent, delete=False
-    ) as file:
-        try:
-            write(file)
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)

@@ -44,10 +44,10 @@ class Source:
         return np.asarray(self.samples)[indices], labels
 
     def require_labels(self) -> Source:
-        """Itself; raises `UsageError` when it has no labels."""
+        """The source itself; raises `UsageError` if it has no labels."""
         if self.labels is None:
             raise UsageError(
                 f"data set {self.name!r} has no labels: train without them, or use a set that has "
-                "(a folder whose subfolders are the classes, for one)."
+                "them, such as a folder whose subfolders are the classes."
             )
         return self

@@ -1,65 +1,43 @@
-"""Sets of images on disk: written whole or not at all, read through memory maps."""
+"""Sets of images in the cache: written whole or not at all, read through memory maps."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tfgan_ema import cache
 from tfgan_ema.errors import UsageError
 
-
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``path`` when the block ends, and vanishes if it fails."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to {path.parent} ({error.strerror}): choose another folder with "
-            "--data_dir or TFGAN_EMA_CACHE."
-        ) from error
-    try:
-        yield partial
-        partial.chmod(0o755)
-        try:
-            partial.rename(path)
-        except OSError:
-            if not path.is_dir():  # otherwise another process has just made the same
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+Records = Iterable[tuple[np.ndarray, int | None]]  # images with their labels, None without
+Stored = tuple[np.ndarray, np.ndarray | None, dict[str, Any]]  # images, labels, notes
 
 
 def write(
-    folder: Path,
-    records: Iterable[tuple[np.ndarray, int | None]],
-    capacity: int,
-    shape: tuple[int, ...],
-    notes: dict[str, Any],
+    folder: Path, records: Records, capacity: int, shape: tuple[int, ...], notes: dict[str, Any]
 ) -> None:
     """Writes uint8 images of ``shape``, ``capacity`` of them or fewer, with labels to ``folder``.
 
     The pixels are one file without a header, so that TensorFlow can map it too. ``notes`` is
     written last, with the shape of all images, so ``records`` may still add to it.
     """
+    from tqdm import tqdm
+
+    folder.mkdir()
     need, free = capacity * int(np.prod(shape)), shutil.disk_usage(folder).free
     if need > free:
         raise UsageError(
-            f"{capacity} images of {shape} need {need / 1e9:.1f} GB, {folder.parent} has "
-            f"{free / 1e9:.1f} GB: choose a smaller image_size or another data_dir."
+            f"{capacity} images of {shape} need {need / 1e9:.1f} GB, but only {free / 1e9:.1f} GB "
+            "are free: choose a smaller image_size or another data_dir."
         )
     labels = []
     with (folder / "images.bin").open("wb") as file:
-        for image, label in records:
+        for image, label in tqdm(records, "preparing images", capacity, leave=False, disable=None):
             file.write(np.ascontiguousarray(image))
             labels.append(label)
     if labels and labels[0] is not None:
@@ -67,7 +45,7 @@ def write(
     (folder / "notes.json").write_text(json.dumps({**notes, "shape": [len(labels), *shape]}))
 
 
-def read(folder: Path) -> tuple[np.memmap, np.ndarray | None, dict[str, Any]]:
+def read(folder: Path) -> Stored:
     """Images (mapped, not read), int32 labels or ``None``, and the notes of a written folder."""
     try:
         notes = json.loads((folder / "notes.json").read_text())
@@ -79,12 +57,23 @@ def read(folder: Path) -> tuple[np.memmap, np.ndarray | None, dict[str, Any]]:
 
 
 def prepared(
-    root: Path, key: Any, make: Callable[[Path], None]
-) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
-    """What ``make(folder)`` wrote, made once for each ``key`` (anything that JSON can hold)."""
+    root: Path,
+    key: Any,
+    records: Records,
+    capacity: int,
+    shape: tuple[int, ...],
+    notes: dict[str, Any] | None = None,
+) -> Stored:
+    """The images of ``records``, which are consumed only if the cache does not have them.
+
+    Args:
+        root: the cache.
+        key: whatever the images depend on: anything that JSON can hold.
+        records: see `write`, as are the other arguments.
+    """
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
     folder = root / "data" / "prepared" / name
     if not folder.is_dir():
-        with new_folder(folder) as partial:
-            make(partial)
+        with cache.adding(folder) as partial:
+            write(partial, records, capacity, shape, notes or {})
     return read(folder)

@@ -1,8 +1,8 @@
 """Weights of reference implementations, put into the networks of the zoo.
 
-mimicry's SNGAN, cGAN-PD and WGAN-GP, BigGAN-PyTorch and StyleGAN2-ADA, both players:
-`load_weights` fills a network built by `zoo.build` from the tensors that
-`tfgan_ema.interop.pytorch.read_tensors` found in a checkpoint.
+mimicry's SNGAN, cGAN-PD and WGAN-GP, BigGAN-PyTorch and StyleGAN2-ADA, generators and
+discriminators: `load_weights` fills a network built by `zoo.build` from the tensors that
+`tfgan_ema.interop.pytorch.read_tensors` read from a checkpoint.
 """
 
 from __future__ import annotations
@@ -15,18 +15,11 @@ import numpy as np
 from tfgan_ema.errors import UsageError
 from tfgan_ema.layers import spectral_layers
 
-# Where each of our weights comes from: our path -> (their name, transform).
-Plan = dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]]
+Transform = Callable[[np.ndarray], np.ndarray]
+Plan = dict[str, tuple[str, Transform]]  # path of our weight -> name of their tensor, transform
 
-_OWN = "/v"  # follows from u by one power iteration
 # Counters, estimates of sigma and fixed filters: nothing that a network here lacks.
-_IGNORED = (
-    "num_batches_tracked",
-    "sn_sigma",
-    "sv0",
-    "accumulation_counter",
-    "resample_filter",
-)
+_IGNORED = ("num_batches_tracked", "sn_sigma", "sv0", "accumulation_counter", "resample_filter")
 
 
 def _same(w: np.ndarray) -> np.ndarray:
@@ -37,209 +30,161 @@ def _vector(w: np.ndarray) -> np.ndarray:
     return w.reshape(-1)
 
 
-def _conv(w: np.ndarray) -> np.ndarray:
-    return w.transpose(2, 3, 1, 0)  # [out, in, h, w] -> [h, w, in, out]
+def _kernel(w: np.ndarray) -> np.ndarray:
+    """[out, in] -> [in, out], and [out, in, h, w] -> [h, w, in, out]."""
+    return np.moveaxis(w, (1, 0), (-2, -1))
 
 
-def _dense(w: np.ndarray) -> np.ndarray:
-    return w.T
-
-
-def _to_grid(grid: int) -> Callable[[np.ndarray], np.ndarray]:
+def _rows_from_grid(grid: int) -> Transform:
     """Rows (or entries) that count [c, h, w] -> columns (or entries) that count [h, w, c]."""
 
     def transform(w: np.ndarray) -> np.ndarray:
         if w.shape[0] == 1:  # u is stored as a row
             w = w.reshape(-1)
-        w = w.reshape(-1, grid, grid, *w.shape[1:])
-        w = np.moveaxis(w, 0, 2)
-        w = w.reshape(-1, *w.shape[3:])
-        return w.T
+        w = np.moveaxis(w.reshape(-1, grid, grid, *w.shape[1:]), 0, 2)
+        return w.reshape(-1, *w.shape[3:]).T
 
     return transform
 
 
-def _from_grid(grid: int) -> Callable[[np.ndarray], np.ndarray]:
+def _columns_from_grid(grid: int) -> Transform:
     """A dense kernel whose inputs count [c, h, w] -> one whose inputs count [h, w, c]."""
-
-    def transform(w: np.ndarray) -> np.ndarray:
-        w = w.reshape(w.shape[0], -1, grid, grid)
-        return w.transpose(2, 3, 1, 0).reshape(-1, w.shape[0])
-
-    return transform
+    return lambda w: w.reshape(len(w), -1, grid, grid).transpose(2, 3, 1, 0).reshape(-1, len(w))
 
 
-def _affine(ours: str, theirs: str, kernel: Callable = _dense, bias: Callable = _same) -> Plan:
-    return {
-        f"{ours}/kernel": (f"{theirs}.weight", kernel),
-        f"{ours}/bias": (f"{theirs}.bias", bias),
-    }
+def _plan(
+    model: keras.Model,
+    layers: dict[str, str],
+    variables: dict[str, str],
+    transforms: dict[str, Transform],
+) -> Plan:
+    """The plan of the weights whose names translate part by part.
 
-
-def _spectral(ours: str, theirs: str, u: str, vector: Callable = _vector) -> Plan:
-    return {f"{ours}/u": (f"{theirs}.{u}", vector)}
-
-
-def _moments(ours: str, theirs: str, mean: str, variance: str) -> Plan:
-    return {
-        f"{ours}/moving_mean": (f"{theirs}.{mean}", _same),
-        f"{ours}/moving_variance": (f"{theirs}.{variance}", _same),
-    }
-
-
-def _blocks(names: set[str], ours: list[str], theirs: Callable[[int, str], str], u: str) -> Plan:
-    """The convolutions of residual blocks: ``theirs(block, part)`` for each of our parts."""
+    Args:
+        model: our network.
+        layers: our layer -> their module.
+        variables: our variable in a layer -> their tensor in a module.
+        transforms: by path, where it is not `_kernel` for kernels, `_vector` for u and `_same`.
+    """
     plan: Plan = {}
-    for index in range(sum(name.endswith("_conv1/kernel") for name in names)):
-        for part in ours:
-            mine = f"block{index}_{part}"
-            if f"{mine}/kernel" in names:
-                plan |= _affine(mine, theirs(index, part), _conv)
-                if f"{mine}/u" in names:
-                    plan |= _spectral(mine, theirs(index, part), u)
+    for weight in model.weights:
+        layer, _, variable = weight.path.partition("/")
+        kind = variable.rpartition("/")[2]
+        if layer in layers and kind != "v":  # v follows from u by one power iteration
+            usual = {"kernel": _kernel, "u": _vector}.get(kind, _same)
+            name = f"{layers[layer]}.{variables.get(variable, variable)}"
+            plan[weight.path] = (name, transforms.get(weight.path, usual))
     return plan
 
 
-_PARTS = ["conv1", "conv2", "shortcut"]
+def _blocks(count: int, parts: dict[str, str], module: str, first: int) -> dict[str, str]:
+    """Our layers of ``count`` residual blocks -> their modules; theirs count from ``first``."""
+    return {
+        f"block{i}_{ours}": f"{module.format(i + first)}.{theirs}"
+        for i in range(count)
+        for ours, theirs in parts.items()
+    }
+
+
+def _block_count(model: keras.Model) -> int:
+    return sum(layer.name.endswith("_conv1") for layer in model.layers)
+
+
+def _from_first_grid(model: keras.Model) -> dict[str, Transform]:
+    """The transforms of the dense layer that makes the first grid of a generator."""
+    transform = _rows_from_grid(model.get_layer("block0_conv1").output.shape[1] // 2)
+    return {f"dense/{variable}": transform for variable in ("kernel", "bias", "u")}
+
+
+def _is_generator(model: keras.Model) -> bool:
+    return model.inputs[0].name == "latent"
 
 
 def _mimicry(model: keras.Model) -> Plan:
-    names = {weight.path for weight in model.weights}
+    variables = {
+        "kernel": "weight", "u": "sn_u", "gamma": "weight", "beta": "bias",
+        "moving_mean": "running_mean", "moving_variance": "running_var",
+        "statistics/moving_mean": "bn.running_mean",
+        "statistics/moving_variance": "bn.running_var",
+    }  # fmt: skip
     parts = {"conv1": "c1", "conv2": "c2", "shortcut": "c_sc", "norm1": "b1", "norm2": "b2"}
-    count = sum(name.endswith("_conv1/kernel") for name in names)
-    if "dense/kernel" not in names:
-        plan = _blocks(names, _PARTS, lambda i, part: f"block{i + 1}.{parts[part]}", "sn_u")
+    count = _block_count(model)
+    if not _is_generator(model):
+        layers = _blocks(count, parts, "block{}", first=1)
         # Layers are counted through, but for one slip: SNGAN-48 has two layers 5.
-        spectral = "logits/u" in names
-        last = "l5" if spectral and model.inputs[0].shape[1] == 48 else f"l{count + 1}"
-        plan |= _affine("logits", last)
-        if spectral:
-            plan |= _spectral("logits", last, "sn_u")
-        if "embedding/kernel" in names:
-            plan["embedding/kernel"] = ("l_y.weight", _same)
-            plan |= _spectral("embedding", "l_y", "sn_u")
-        return plan
-    plan = _blocks(names, _PARTS, lambda i, part: f"block{i + 2}.{parts[part]}", "sn_u")
-    grid = _to_grid(model.get_layer("block0_conv1").output.shape[1] // 2)
-    plan |= _affine("dense", "l1", grid, grid)
-    plan |= _affine("to_image", f"c{count + 2}", _conv)
-    for index in range(count):
-        for part in ("norm1", "norm2"):
-            mine, theirs = f"block{index}_{part}", f"block{index + 2}.{parts[part]}"
-            if f"{mine}/gamma" in names:
-                plan |= _norm(mine, theirs)
-            else:
-                half = model.get_layer(mine).gain.shape[1]
-                plan[f"{mine}/gain"] = (f"{theirs}.embed.weight", lambda w, c=half: w[:, :c])
-                plan[f"{mine}/bias"] = (f"{theirs}.embed.weight", lambda w, c=half: w[:, c:])
-                plan |= _moments(
-                    f"{mine}/statistics", f"{theirs}.bn", "running_mean", "running_var"
-                )
-    return plan | _norm("norm", f"b{count + 2}")
-
-
-def _norm(ours: str, theirs: str) -> Plan:
-    return {
-        f"{ours}/gamma": (f"{theirs}.weight", _same),
-        f"{ours}/beta": (f"{theirs}.bias", _same),
-    } | _moments(ours, theirs, "running_mean", "running_var")
+        slip = any(w.path == "logits/u" for w in model.weights) and model.inputs[0].shape[1] == 48
+        layers |= {"logits": "l5" if slip else f"l{count + 1}", "embedding": "l_y"}
+        return _plan(model, layers, variables, {"embedding/kernel": _same})
+    layers = _blocks(count, parts, "block{}", first=2)
+    layers |= {"dense": "l1", "norm": f"b{count + 2}", "to_image": f"c{count + 2}"}
+    plan = _plan(model, layers, variables, _from_first_grid(model))
+    for path in [path for path in plan if path.endswith("/gain")]:  # of a conditional norm
+        layer = path.removesuffix("/gain")
+        theirs = f"{layers[layer]}.embed.weight"
+        plan[path] = (theirs, lambda w: np.split(w, 2, axis=1)[0])
+        plan[f"{layer}/bias"] = (theirs, lambda w: np.split(w, 2, axis=1)[1])
+    return plan
 
 
 def _biggan(model: keras.Model) -> Plan:
-    names = {weight.path for weight in model.weights}
-    parts = {"conv1": "conv1", "conv2": "conv2", "shortcut": "conv_sc"}
-    plan = _blocks(names, _PARTS, lambda i, part: f"blocks.{i}.0.{parts[part]}", "u0")
-    generator = "dense/kernel" in names
-    if "attention_gain/gain" in names:
-        order = [layer.name for layer in model.layers]
-        at = max(
-            int(name.removeprefix("block").split("_")[0])
-            for name in order[: order.index("attention_queries")]
-            if name.startswith("block") and name.endswith("_conv2")
-        )
-        theirs = {"queries": "theta", "keys": "phi", "values": "g", "out": "o"}
-        for part, letter in theirs.items():
-            plan[f"attention_{part}/kernel"] = (f"blocks.{at}.1.{letter}.weight", _conv)
-            plan |= _spectral(f"attention_{part}", f"blocks.{at}.1.{letter}", "u0")
-        plan["attention_gain/gain"] = (f"blocks.{at}.1.gamma", _same)
-    if not generator:
-        plan |= _affine("logits", "linear") | _spectral("logits", "linear", "u0")
-        plan["embedding/kernel"] = ("embed.weight", _same)
-        return plan | _spectral("embedding", "embed", "u0")
-    grid = _to_grid(model.get_layer("block0_conv1").output.shape[1] // 2)
-    plan |= _affine("dense", "linear", grid, grid) | _spectral("dense", "linear", "u0", grid)
-    plan |= _affine("to_image", "output_layer.2", _conv)
-    plan |= _spectral("to_image", "output_layer.2", "u0")
-    plan["norm/gamma"] = ("output_layer.0.gain", _same)
-    plan["norm/beta"] = ("output_layer.0.bias", _same)
-    plan |= _moments("norm", "output_layer.0", "stored_mean", "stored_var")
-    if "shared/embeddings" in names:
-        plan["shared/embeddings"] = ("shared.weight", _same)
-    for index in range(sum(name.endswith("_conv1/kernel") for name in names)):
-        for k in (1, 2):
-            mine, theirs = f"block{index}_norm{k}", f"blocks.{index}.0.bn{k}"
-            plan |= _moments(f"{mine}/statistics", theirs, "stored_mean", "stored_var")
-            if f"{mine}/gain/kernel" in names:
-                for part in ("gain", "bias"):
-                    plan[f"{mine}/{part}/kernel"] = (f"{theirs}.{part}.weight", _dense)
-                    plan |= _spectral(f"{mine}/{part}", f"{theirs}.{part}", "u0")
-            else:
-                plan[f"{mine}/gain"] = (f"{theirs}.gain.weight", lambda w: 1 + w)
-                plan[f"{mine}/bias"] = (f"{theirs}.bias.weight", _same)
-    return plan
+    variables = {
+        "kernel": "weight", "u": "u0", "embeddings": "weight", "gamma": "gain", "beta": "bias",
+        "moving_mean": "stored_mean", "moving_variance": "stored_var",
+        "statistics/moving_mean": "stored_mean", "statistics/moving_variance": "stored_var",
+        "gain/kernel": "gain.weight", "gain/u": "gain.u0",
+        "bias/kernel": "bias.weight", "bias/u": "bias.u0",
+    }  # fmt: skip
+    parts = {
+        "conv1": "conv1", "conv2": "conv2", "shortcut": "conv_sc", "norm1": "bn1", "norm2": "bn2",
+    }  # fmt: skip
+    layers = _blocks(_block_count(model), parts, "blocks.{}.0", first=0)
+    names = [layer.name for layer in model.layers]
+    attention = {}
+    if "attention_gain" in names:
+        before = names[: names.index("attention_queries")]
+        block = sum(name.endswith("_conv2") for name in before) - 1
+        module = f"blocks.{block}.1"
+        letters = {"queries": "theta", "keys": "phi", "values": "g", "out": "o"}
+        layers |= {f"attention_{ours}": f"{module}.{theirs}" for ours, theirs in letters.items()}
+        attention = {"attention_gain/gain": (f"{module}.gamma", _same)}
+    if not _is_generator(model):
+        layers |= {"logits": "linear", "embedding": "embed"}
+        return _plan(model, layers, variables, {"embedding/kernel": _same}) | attention
+    layers |= {
+        "dense": "linear", "norm": "output_layer.0", "to_image": "output_layer.2",
+        "shared": "shared",
+    }  # fmt: skip
+    plan = _plan(model, layers, variables, _from_first_grid(model))
+    for path in [path for path in plan if path.endswith("/gain")]:  # one for each class
+        layer = path.removesuffix("/gain")
+        plan[path] = (f"{layers[layer]}.gain.weight", lambda w: 1 + w)
+        plan[f"{layer}/bias"] = (f"{layers[layer]}.bias.weight", _same)
+    return plan | attention
 
 
 def _stylegan2(model: keras.Model) -> Plan:
-    names = {weight.path for weight in model.weights}
-    plan: Plan = {}
-    if "constant/image" not in names:
-        for name in sorted(names):
-            layer, kind = name.split("/")
-            if layer == "from_rgb":
-                theirs, kernel = f"b{model.inputs[0].shape[1]}.fromrgb", _conv
-            elif layer == "b4_dense":
-                theirs, kernel = "b4.fc", _from_grid(4)
-            elif layer == "logits":
-                theirs, kernel = "b4.out", _dense
-            elif layer == "embedding":
-                theirs, kernel = "mapping.embed", _dense
-            elif layer.startswith("class"):
-                theirs, kernel = f"mapping.fc{layer.removeprefix('class')}", _dense
-            else:
-                theirs, kernel = layer.replace("_", "."), _conv
-            plan[name] = (
-                (f"{theirs}.weight", kernel) if kind == "kernel" else (f"{theirs}.bias", _same)
-            )
-        return plan
+    variables = {
+        "kernel": "weight", "affine/kernel": "affine.weight", "affine/bias": "affine.bias",
+        "strength": "noise_strength", "image": "noise_const",
+    }  # fmt: skip
+    ours = {weight.path.partition("/")[0] for weight in model.weights}
+    layers = {layer: layer.replace("_", ".") for layer in ours}
+    layers |= {layer: f"mapping.fc{layer[5:]}" for layer in ours if layer[:5] in ("dense", "class")}
+    layers["embedding"] = "mapping.embed"
+    if not _is_generator(model):
+        layers |= {"from_rgb": f"b{model.inputs[0].shape[1]}.fromrgb"}
+        layers |= {"b4_dense": "b4.fc", "logits": "b4.out"}
+        return _plan(model, layers, variables, {"b4_dense/kernel": _columns_from_grid(4)})
+    for layer in ours:
+        if layer.startswith("b"):
+            module = layer.removesuffix("_noise").removesuffix("_bias").replace("rgb", "torgb")
+            layers[layer] = f"synthesis.{module.replace('_', '.')}"
+    plan = _plan(model, layers, variables, {})
     plan["constant/image"] = ("synthesis.b4.const", lambda w: w.transpose(1, 2, 0))
     plan["style_mean/mean"] = ("mapping.w_avg", _same)
-    for name in names:
-        layer, _, kind = name.partition("/")
-        if layer.startswith("dense") or layer == "embedding":
-            theirs = layer.replace("dense", "fc").replace("embedding", "embed")
-            transform = _dense if kind == "kernel" else _same
-            plan[name] = (f"mapping.{theirs}.{_THEIR_KIND[kind]}", transform)
-        elif layer.endswith(("_noise", "_rgb_bias")):
-            base = layer.removesuffix("_noise").removesuffix("_bias")
-            base = base.replace("rgb", "torgb").replace("_", ".")
-            plan[name] = (f"synthesis.{base}.{_THEIR_KIND[kind]}", _same)
-        elif layer.startswith("b"):
-            base = f"synthesis.{layer.replace('rgb', 'torgb').replace('_', '.')}"
-            if kind.startswith("affine/"):
-                kind = kind.removeprefix("affine/")
-                transform = _dense if kind == "kernel" else _same
-                plan[name] = (f"{base}.affine.{_THEIR_KIND[kind]}", transform)
-            else:
-                plan[name] = (f"{base}.weight", _conv)
     return plan
 
 
-_THEIR_KIND = {
-    "kernel": "weight",
-    "bias": "bias",
-    "strength": "noise_strength",
-    "image": "noise_const",
-}
 # family of the zoo: (whose checkpoints, the plan, a tensor that every generator and one that every
 # discriminator has)
 FORMATS = {
@@ -275,28 +220,26 @@ def load_weights(
         )
     source, planner, probes = FORMATS[family]
     tensors = {_renamed(name): value for name, value in tensors.items()}
-    probe = probes[0 if model.inputs[0].name == "latent" else 1]
     if prefix is None:
-        prefix = _prefix(tensors, probe, source)
+        prefix = _prefix(tensors, probes[0 if _is_generator(model) else 1], source)
     tensors = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     plan = planner(model)
     values, wrong = {}, []
     for weight in model.weights:
-        if weight.path.endswith(_OWN):
+        if weight.path not in plan:
             continue
         name, transform = plan[weight.path]
         if name not in tensors:
             wrong.append(f"{name} is missing (for {weight.path} {tuple(weight.shape)})")
             continue
         try:
-            value = transform(tensors[name])
-        except (ValueError, IndexError):
-            value = tensors[name]
-        if value.shape != tuple(weight.shape):
+            values[weight.path] = transform(tensors[name])
+        except (ValueError, IndexError):  # of another rank
+            values[weight.path] = tensors[name]
+        if values[weight.path].shape != tuple(weight.shape):
             wrong.append(
                 f"{name} {tensors[name].shape} does not fit {weight.path} {tuple(weight.shape)}"
             )
-        values[weight.path] = value
     used = {name for name, _ in plan.values()}
     for layer in spectral_layers(model):
         name = plan[layer.u.path][0].removesuffix("sn_u") + "sn_v"

@@ -1,4 +1,4 @@
-"""Self-attention over positions (arXiv 1805.08318) as SAGAN's and BigGAN's code has it."""
+"""Self-attention over positions (arXiv 1805.08318), as in the code of SAGAN and BigGAN."""
 
 from __future__ import annotations
 
@@ -16,16 +16,10 @@ class ZeroGain(keras.layers.Layer):
     """Multiplies by one trainable number that starts at 0: a branch that fades in."""
 
     def build(self, input_shape):
-        """Creates the gain."""
         self.gain = self.add_weight(name="gain", shape=(), initializer="zeros")
 
     def call(self, inputs):
-        """Returns ``gain * inputs``."""
         return self.gain * inputs
-
-    def compute_output_shape(self, input_shape):
-        """The input's shape."""
-        return input_shape
 
 
 def self_attention(x: Tensor, conv: Callable[[int], keras.layers.Layer]) -> Tensor:

@@ -1,7 +1,7 @@
 """Residual blocks of SNGAN, WGAN-GP and BigGAN, as functions of Keras tensors.
 
-A family fixes its `BlockStyle` (how a convolution, a norm, an activation is made) and then writes
-its network as a sequence of blocks.
+A family fixes its `BlockStyle` (how convolutions and norms are made) and then writes its network as
+a sequence of blocks.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+from keras import layers, ops
 
 Tensor = Any
 
@@ -23,8 +24,7 @@ class BlockStyle:
         conv: ``conv(filters, kernel_size, name=..., resample=None) -> layer``, for the main path;
             ``resample`` as in `ResampledConv2D`.
         shortcut: the same for the shortcut's 1x1 convolution.
-        norm: ``norm(x, name) -> tensor`` before an activation; ``None`` for none.
-        activation: ``activation(x) -> tensor``.
+        norm: ``norm(x, name) -> tensor`` before a ReLU; ``None`` for none.
         upsampling: ``"nearest"`` (the original papers) or ``"bilinear"`` (mimicry).
         activated_shortcut: whether a discriminator's shortcuts, but for the first, start from the
             activated input (mimicry, whose ReLU works in place) instead of the input.
@@ -33,32 +33,31 @@ class BlockStyle:
     conv: Callable[..., keras.layers.Layer]
     shortcut: Callable[..., keras.layers.Layer]
     norm: Callable[[Tensor, str], Tensor] | None = None
-    activation: Callable[[Tensor], Tensor] = keras.ops.relu
     upsampling: str = "nearest"
     activated_shortcut: bool = False
 
-    def normed(self, x: Tensor, name: str) -> Tensor:
-        """Norm, then activation."""
-        return self.activation(x if self.norm is None else self.norm(x, name))
+    def activate(self, x: Tensor, name: str) -> Tensor:
+        """Norm, then ReLU."""
+        return ops.relu(x if self.norm is None else self.norm(x, name))
 
     def up(self, conv: Callable[..., keras.layers.Layer], x: Tensor, **kwargs: Any) -> Tensor:
-        """Twice the resolution, then ``conv(**kwargs)``; in one where the upsampling folds."""
+        """Twice the resolution, then ``conv(**kwargs)``; one layer does both for ``"nearest"``."""
         if self.upsampling == "nearest":
             return conv(**kwargs, resample="up")(x)
-        return conv(**kwargs)(keras.layers.UpSampling2D(2, interpolation=self.upsampling)(x))
+        return conv(**kwargs)(layers.UpSampling2D(2, interpolation=self.upsampling)(x))
 
 
 def up_block(x: Tensor, filters: int, style: BlockStyle, name: str) -> Tensor:
     """A generator's block: [n, h, w, c] -> [n, 2h, 2w, filters].
 
-    norm-act-up-conv3-norm-act-conv3 on the main path, up-conv1 on the shortcut. Layers are called
+    norm-relu-up-conv3-norm-relu-conv3 on the main path, up-conv1 on the shortcut. Layers are called
     ``NAME_norm1``, ``NAME_conv1``, ``NAME_norm2``, ``NAME_conv2``, ``NAME_shortcut`` and ``NAME``.
     """
-    h = style.normed(x, f"{name}_norm1")
+    h = style.activate(x, f"{name}_norm1")
     h = style.up(style.conv, h, filters=filters, kernel_size=3, name=f"{name}_conv1")
-    h = style.conv(filters, 3, name=f"{name}_conv2")(style.normed(h, f"{name}_norm2"))
+    h = style.conv(filters, 3, name=f"{name}_conv2")(style.activate(h, f"{name}_norm2"))
     x = style.up(style.shortcut, x, filters=filters, kernel_size=1, name=f"{name}_shortcut")
-    return keras.layers.Add(name=name)([h, x])
+    return layers.Add(name=name)([h, x])
 
 
 def down_block(
@@ -73,8 +72,8 @@ def down_block(
 ) -> Tensor:
     """A discriminator's block: [n, h, w, c] -> [n, h/2, w/2, filters], or [n, h, w, filters].
 
-    act-conv3-act-conv3-pool on the main path, conv1-pool on the shortcut. The first block of a
-    network has no activation in front.
+    relu-conv3-relu-conv3-pool on the main path, conv1-pool on the shortcut. The first block of a
+    network has no ReLU in front.
 
     Args:
         x: [n, h, w, c].
@@ -88,13 +87,13 @@ def down_block(
     """
     channels = x.shape[-1]
     hidden = hidden or (filters if first else channels)
-    h = x if first else style.normed(x, f"{name}_norm1")
+    h = x if first else style.activate(x, f"{name}_norm1")
     if style.activated_shortcut:
         x = h
     h = style.conv(hidden, 3, name=f"{name}_conv1")(h)
     resample = "down" if down else None
-    h = style.normed(h, f"{name}_norm2")
+    h = style.activate(h, f"{name}_norm2")
     h = style.conv(filters, 3, name=f"{name}_conv2", resample=resample)(h)
     if down or first or channels != filters:
         x = style.shortcut(filters, 1, name=f"{name}_shortcut", resample=resample)(x)
-    return keras.layers.Add(name=name)([h, x])
+    return layers.Add(name=name)([h, x])

@@ -18,6 +18,7 @@ from keras import ops
 
 from tfgan_ema import engines
 from tfgan_ema.errors import UsageError
+from tfgan_ema.layers.base import Layer
 
 Tensor = Any
 _TAPS = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
@@ -33,13 +34,8 @@ def blur(x: Tensor, before: int, after: int, *, stride: int = 1, gain: float = 1
     channels = x.shape[-1]
     kernel = np.broadcast_to((_TAPS * gain)[:, :, None, None], (4, 4, channels, 1))
     x = ops.pad(x, [[0, 0], [before, after], [before, after], [0, 0]])
-    return ops.depthwise_conv(
-        x,
-        ops.convert_to_tensor(kernel, x.dtype),
-        strides=stride,
-        padding="valid",
-        data_format="channels_last",
-    )
+    kernel = ops.convert_to_tensor(kernel, x.dtype)
+    return ops.depthwise_conv(x, kernel, stride, "valid", "channels_last")
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -56,40 +52,16 @@ def downsample(x: Tensor) -> Tensor:
 
 
 def _activate(x: Tensor, activation: str) -> Tensor:
-    """``"linear"``, or ``"lrelu"``: LeakyReLU(.2) times sqrt 2, which keeps the variance."""
+    """``"linear"``, or ``"lrelu"``: LeakyReLU(0.2) times sqrt 2, which keeps the variance."""
     return x if activation == "linear" else ops.leaky_relu(x, 0.2) * math.sqrt(2.0)
-
-
-class _Layer(keras.layers.Layer):
-    """Weights that stay in float32, and a configuration of plain attributes."""
-
-    _arguments: tuple[str, ...] = ()
-
-    def _weight(self, name: str, shape: tuple[int, ...], initializer: Any, **kwargs: Any) -> Any:
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            initializer=initializer,
-            dtype="float32",
-            autocast=False,
-            **kwargs,
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {**super().get_config(), **{name: getattr(self, name) for name in self._arguments}}
 
 
 def _normal(stddev: float = 1.0) -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(0.0, stddev)
 
 
-def _constant(value: float) -> keras.initializers.Initializer:
-    return keras.initializers.Constant(value)
-
-
 @keras.saving.register_keras_serializable(package="tfgan_ema")
-class EqualDense(_Layer):
+class EqualDense(Layer):
     """A dense layer with an equalised learning rate (Karras et al. 2018): [n, d] -> [n, units].
 
     The kernel starts at N(0, 1) / lr_multiplier and is used as ``kernel * lr_multiplier /
@@ -99,10 +71,10 @@ class EqualDense(_Layer):
         units: size of the output.
         activation: ``"linear"`` or ``"lrelu"``.
         lr_multiplier: how much slower the weights move.
-        bias: where the bias starts.
+        bias_start: where the bias starts.
     """
 
-    _arguments = ("units", "activation", "lr_multiplier", "bias_start")
+    arguments = ("units", "activation", "lr_multiplier", "bias_start")
 
     def __init__(
         self,
@@ -117,25 +89,24 @@ class EqualDense(_Layer):
         self.lr_multiplier, self.bias_start = lr_multiplier, bias_start
 
     def build(self, input_shape):
-        """Creates the weights."""
         size = input_shape[-1]
-        self.kernel = self._weight("kernel", (size, self.units), _normal(1 / self.lr_multiplier))
-        self.bias = self._weight("bias", (self.units,), _constant(self.bias_start))
+        normal = _normal(1 / self.lr_multiplier)
+        constant = keras.initializers.Constant(self.bias_start)
+        self.kernel = self.add_float32("kernel", (size, self.units), normal)
+        self.bias = self.add_float32("bias", (self.units,), constant)
         self._gain = self.lr_multiplier / math.sqrt(size)
 
     def call(self, inputs):
-        """Returns the activated affine map."""
-        kernel = ops.cast(ops.convert_to_tensor(self.kernel) * self._gain, self.compute_dtype)
-        bias = ops.cast(ops.convert_to_tensor(self.bias) * self.lr_multiplier, self.compute_dtype)
+        kernel = ops.cast(self.kernel * self._gain, self.compute_dtype)
+        bias = ops.cast(self.bias * self.lr_multiplier, self.compute_dtype)
         return _activate(ops.matmul(inputs, kernel) + bias, self.activation)
 
     def compute_output_shape(self, input_shape):
-        """[n, d] -> [n, units]."""
         return (*input_shape[:-1], self.units)
 
 
 @keras.saving.register_keras_serializable(package="tfgan_ema")
-class EqualConv2D(_Layer):
+class EqualConv2D(Layer):
     """A convolution with an equalised learning rate: [n, h, w, c] -> [n, h', w', filters].
 
     Args:
@@ -147,7 +118,7 @@ class EqualConv2D(_Layer):
         gain: multiplies the output.
     """
 
-    _arguments = ("filters", "kernel_size", "down", "activation", "use_bias", "gain")
+    arguments = ("filters", "kernel_size", "down", "activation", "use_bias", "gain")
 
     def __init__(
         self,
@@ -164,35 +135,32 @@ class EqualConv2D(_Layer):
         self.activation, self.use_bias, self.gain = activation, use_bias, gain
 
     def build(self, input_shape):
-        """Creates the weights."""
         size, channels = self.kernel_size, input_shape[-1]
-        self.kernel = self._weight("kernel", (size, size, channels, self.filters), _normal())
-        self.bias = self._weight("bias", (self.filters,), "zeros") if self.use_bias else None
+        self.kernel = self.add_float32("kernel", (size, size, channels, self.filters), _normal())
+        self.bias = self.add_float32("bias", (self.filters,), "zeros") if self.use_bias else None
         self._scale = 1 / math.sqrt(size * size * channels)
 
     def call(self, inputs):
-        """Returns the activated convolution."""
-        kernel = ops.cast(ops.convert_to_tensor(self.kernel) * self._scale, self.compute_dtype)
+        kernel = ops.cast(self.kernel * self._scale, self.compute_dtype)
         x, stride, padding = inputs, 1, "same"
         if self.down and self.kernel_size == 1:
             x = downsample(x)
         elif self.down:
             x, stride, padding = blur(x, 2, 2), 2, "valid"
-        x = ops.conv(x, kernel, stride, padding, data_format="channels_last")
+        x = ops.conv(x, kernel, stride, padding, "channels_last")
         if self.bias is not None:
-            x = x + ops.cast(ops.convert_to_tensor(self.bias), self.compute_dtype)
+            x = x + ops.cast(self.bias, self.compute_dtype)
         x = _activate(x, self.activation)
         return x if self.gain == 1 else x * self.gain
 
     def compute_output_shape(self, input_shape):
-        """[n, h, w, c] -> [n, h', w', filters]."""
         rows, height, width, _ = input_shape
         step = 2 if self.down else 1
         return (rows, height // step, width // step, self.filters)
 
 
 @keras.saving.register_keras_serializable(package="tfgan_ema")
-class ModulatedConv2D(_Layer):
+class ModulatedConv2D(Layer):
     """A convolution whose input channels are scaled by a style (equations 1 to 3 of the paper).
 
     Inputs ``[x, w]``: [n, h, w, c] and [n, d]; output [n, h', w', filters]. With kernel k and style
@@ -206,7 +174,7 @@ class ModulatedConv2D(_Layer):
             scaled to unit fan-in instead (ToRGB).
     """
 
-    _arguments = ("filters", "kernel_size", "up", "demodulate")
+    arguments = ("filters", "kernel_size", "up", "demodulate")
 
     def __init__(
         self,
@@ -221,27 +189,24 @@ class ModulatedConv2D(_Layer):
         self.up, self.demodulate = up, demodulate
 
     def build(self, input_shape):
-        """Creates the weights."""
         (*_, channels), style = input_shape
         size = self.kernel_size
         self.affine = EqualDense(channels, bias_start=1.0, dtype="float32", name="affine")
         self.affine.build(style)
-        self.kernel = self._weight("kernel", (size, size, channels, self.filters), _normal())
+        self.kernel = self.add_float32("kernel", (size, size, channels, self.filters), _normal())
         self._scale = 1 if self.demodulate else 1 / math.sqrt(size * size * channels)
 
     def call(self, inputs):
-        """Returns the modulated convolution."""
         x, w = inputs
-        kernel = ops.convert_to_tensor(self.kernel)
         styles = self.affine(w) * self._scale
-        y = self._conv(x * ops.cast(styles, self.compute_dtype)[:, None, None, :], kernel)
+        y = self._conv(x * ops.cast(styles, self.compute_dtype)[:, None, None, :])
         if not self.demodulate:
             return y
-        energy = ops.matmul(ops.square(styles), ops.sum(ops.square(kernel), axis=(0, 1)))
+        energy = ops.matmul(ops.square(styles), ops.sum(ops.square(self.kernel), axis=(0, 1)))
         return y * ops.cast(ops.rsqrt(energy + 1e-8), self.compute_dtype)[:, None, None, :]
 
-    def _conv(self, x, kernel):
-        kernel = ops.cast(kernel, self.compute_dtype)
+    def _conv(self, x: Tensor) -> Tensor:
+        kernel = ops.cast(self.kernel, self.compute_dtype)
         if not self.up:
             return ops.conv(x, kernel, padding="same", data_format="channels_last")
         kernel = ops.transpose(kernel, (0, 1, 3, 2))
@@ -249,15 +214,14 @@ class ModulatedConv2D(_Layer):
         return blur(x, 1, 1, gain=4.0)
 
     def compute_output_shape(self, input_shape):
-        """The shape of x with ``filters`` channels and twice the grid with ``up``."""
         (rows, height, width, _), _ = input_shape
         step = 2 if self.up else 1
         return (rows, height * step, width * step, self.filters)
 
 
 @keras.saving.register_keras_serializable(package="tfgan_ema")
-class NoiseBiasActivation(_Layer):
-    """Adds noise times a learnt strength (from 0) and a bias, then activates.
+class NoiseBiasActivation(Layer):
+    """``activation(x + strength * noise + bias)``; the strength is learnt and starts at 0.
 
     Inputs x [n, h, w, c], or ``[x, noise]`` with noise [n, h, w, 1].
 
@@ -267,103 +231,84 @@ class NoiseBiasActivation(_Layer):
         activation: ``"linear"`` or ``"lrelu"``.
     """
 
-    _arguments = ("noise", "activation")
+    arguments = ("noise", "activation")
 
     def __init__(self, noise: str = "const", activation: str = "lrelu", **kwargs: Any):
         super().__init__(**kwargs)
         self.noise, self.activation = noise, activation
 
     def build(self, input_shape):
-        """Creates the weights."""
         shape = input_shape[0] if self.noise == "input" else input_shape
         _, height, width, channels = shape
-        self.bias = self._weight("bias", (channels,), "zeros")
+        self.bias = self.add_float32("bias", (channels,), "zeros")
         if self.noise != "none":
-            self.strength = self._weight("strength", (), "zeros")
+            self.strength = self.add_float32("strength", (), "zeros")
         if self.noise == "const":
-            self.image = self._weight("image", (height, width), _normal(), trainable=False)
+            self.image = self.add_float32("image", (height, width), _normal(), trainable=False)
 
     def call(self, inputs):
-        """Returns ``activation(x + strength * noise + bias)``."""
         x, noise = inputs if self.noise == "input" else (inputs, None)
         if self.noise == "const":
-            noise = ops.convert_to_tensor(self.image)[None, :, :, None]
+            noise = self.image[None, :, :, None]
         if noise is not None:
-            strength = ops.convert_to_tensor(self.strength)
-            x = x + ops.cast(ops.cast(noise, "float32") * strength, self.compute_dtype)
-        bias = ops.cast(ops.convert_to_tensor(self.bias), self.compute_dtype)
+            x = x + ops.cast(ops.cast(noise, "float32") * self.strength, self.compute_dtype)
+        bias = ops.cast(self.bias, self.compute_dtype)
         return _activate(x + bias, self.activation)
 
     def compute_output_shape(self, input_shape):
-        """The shape of x."""
         return input_shape[0] if self.noise == "input" else input_shape
 
 
 @keras.saving.register_keras_serializable(package="tfgan_ema")
-class ConstantInput(_Layer):
-    """A learnt image, once for every row of the input: [n, ...] -> [n, size, size, channels]."""
+class ConstantInput(Layer):
+    """A learnt image for every row of the input: [n, ...] -> [n, size, size, channels]."""
 
-    _arguments = ("size", "channels")
+    arguments = ("size", "channels")
 
     def __init__(self, size: int, channels: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.size, self.channels = size, channels
 
     def build(self, input_shape):
-        """Creates the weights."""
-        self.image = self._weight("image", (self.size, self.size, self.channels), _normal())
+        self.image = self.add_float32("image", (self.size, self.size, self.channels), _normal())
 
     def call(self, inputs):
-        """Returns the image, repeated."""
-        image = ops.cast(ops.convert_to_tensor(self.image), self.compute_dtype)
-        ones = ops.ones_like(ops.reshape(inputs, (-1, int(np.prod(inputs.shape[1:]))))[:, :1])
-        return ones[:, :, None, None] * image[None]
-
-    def compute_output_shape(self, input_shape):
-        """[n, ...] -> [n, size, size, channels]."""
-        return (input_shape[0], self.size, self.size, self.channels)
+        image = ops.cast(self.image, self.compute_dtype)
+        return ops.broadcast_to(image, (ops.shape(inputs)[0], *image.shape))
 
 
 @keras.saving.register_keras_serializable(package="tfgan_ema")
-class MeanTracker(_Layer):
-    """Passes w [n, d] on, and remembers its moving mean; pulls w towards it, as truncation.
+class MeanTracker(Layer):
+    """Passes w [n, d] through and tracks its moving mean; truncation pulls w towards that mean.
 
-    The mean is taken over all replicas and moves in training only: a statistic like those of a
-    batch normalisation.
+    The mean covers all replicas and moves in training only, like the statistics of a batch
+    normalisation. Outside of training the output is ``mean + psi (w - mean)``.
 
     Args:
-        decay: of the moving mean, .995 in the official implementations.
+        decay: of the moving mean; 0.995 in the official implementations.
         psi: truncation; 1 changes nothing, 0 gives the mean. Not applied in training.
     """
 
-    _arguments = ("decay", "psi")
+    arguments = ("decay", "psi")
 
     def __init__(self, decay: float = 0.995, psi: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.decay, self.psi = decay, psi
 
     def build(self, input_shape):
-        """Creates the mean."""
-        self.mean = self._weight("mean", input_shape[-1:], "zeros", trainable=False)
+        self.mean = self.add_float32("mean", input_shape[-1:], "zeros", trainable=False)
 
     def call(self, inputs, training=None):
-        """Returns w; outside of training ``mean + psi (w - mean)``."""
         if training:
             batch = ops.mean(engines.current().gather(ops.cast(inputs, "float32")), axis=0)
-            self.mean.assign(batch + self.decay * (ops.convert_to_tensor(self.mean) - batch))
+            self.mean.assign(batch + self.decay * (self.mean - batch))
+        if training or self.psi == 1:
             return inputs
-        if self.psi == 1:
-            return inputs
-        mean = ops.convert_to_tensor(self.mean)
-        return mean + self.psi * (inputs - mean)
-
-    def compute_output_shape(self, input_shape):
-        """The input's shape."""
-        return input_shape
+        return self.mean + self.psi * (inputs - self.mean)
 
 
 @keras.saving.register_keras_serializable(package="tfgan_ema")
-class StyleMixing(_Layer):
+class StyleMixing(Layer):
     """In training, takes the later styles of a sample from a second one (arXiv 1812.04948, 3.1).
 
     Inputs ``[styles, others, draws]``: [n, layers, d] twice and two standard normal numbers a row,
@@ -371,17 +316,16 @@ class StyleMixing(_Layer):
     replaced. Each row draws its own layer (the official code draws one for the batch).
 
     Args:
-        probability: in [0, 1]; .9 in the recipe for 256 px.
+        probability: in [0, 1]; 0.9 in the recipe for 256 px.
     """
 
-    _arguments = ("probability",)
+    arguments = ("probability",)
 
     def __init__(self, probability: float = 0.9, **kwargs: Any):
         super().__init__(**kwargs)
         self.probability = probability
 
     def call(self, inputs, training=None):
-        """Returns [n, layers, d]."""
         styles, others, draws = inputs
         if not training:
             return styles
@@ -393,30 +337,28 @@ class StyleMixing(_Layer):
         mixed = position[None, :, None] >= cut[:, None, None]
         return ops.where(mixed, others, styles)
 
-    def compute_output_shape(self, input_shape):
-        """The shape of the styles."""
-        return input_shape[0]
-
 
 @keras.saving.register_keras_serializable(package="tfgan_ema")
-class MinibatchStd(_Layer):
-    """Joins a channel: the standard deviation within groups (arXiv 1710.10196, section 3).
+class MinibatchStd(Layer):
+    """Adds a channel: the standard deviation within groups (arXiv 1710.10196, section 3).
 
-    Groups are consecutive rows, so splitting a batch over replicas changes nothing as long as every
-    replica's share is a multiple of the group.
+    [n, h, w, c] -> [n, h, w, c + 1]. Groups are consecutive rows, so splitting a batch over
+    replicas changes nothing as long as every replica's share is a multiple of the group.
 
     Args:
         group: rows in a group; a smaller batch is one group.
+
+    Raises:
+        UsageError: when called on a batch that is not a multiple of the group.
     """
 
-    _arguments = ("group",)
+    arguments = ("group",)
 
     def __init__(self, group: int = 4, **kwargs: Any):
         super().__init__(**kwargs)
         self.group = group
 
     def call(self, inputs):
-        """Returns [n, h, w, c + 1]; a batch that is no multiple of the group is refused."""
         _, height, width, channels = inputs.shape
         rows = ops.shape(inputs)[0]
         if isinstance(rows, int):
@@ -436,5 +378,4 @@ class MinibatchStd(_Layer):
         return ops.concatenate([inputs, ops.cast(std, inputs.dtype)], axis=-1)
 
     def compute_output_shape(self, input_shape):
-        """One channel more."""
         return (*input_shape[:-1], input_shape[-1] + 1)

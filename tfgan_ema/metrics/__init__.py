@@ -14,24 +14,24 @@ from typing import Any
 # No module may bear the name of a function: importing it would hide the function.
 _NAMES = {
     "frechet_distance": "frechet",
-    "fid_infinity": "uncertainty",
-    "fid_bootstrap": "uncertainty",
+    "fid_infinity": "frechet",
+    "fid_bootstrap": "frechet",
     "kernel_distance": "kernel",
     "kernel_distance_subsets": "kernel",
-    "inception_score": "classifier_score",
-    "precision_recall": "precision",
-    "density_coverage": "density",
+    "inception_score": "classes",
+    "precision_recall": "manifold",
+    "density_coverage": "manifold",
     "manifold_scores": "manifold",
     "wasserstein_1": "wasserstein",
     "squared_wasserstein_2": "wasserstein",
     "sliced_wasserstein": "wasserstein",
-    "mode_coverage": "modes",
+    "mode_coverage": "classes",
     "perceptual_path_length": "path_length",
     "slerp": "path_length",
-    "nearest_real": "memorisation",
-    "NearestReal": "memorisation",
+    "nearest_real": "manifold",
+    "NearestReal": "manifold",
     "Evaluator": "evaluator",
-    "METRICS": "evaluator",
+    "METRICS": "catalogue",
 }
 __all__ = [*_NAMES]
 

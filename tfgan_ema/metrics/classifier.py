@@ -1,33 +1,16 @@
-"""Trains the small classifiers behind the feature spaces of grey-scale sets.
+"""The small classifiers of grey-scale sets, shipped with the package: their names and weights.
 
-    python -m tfgan_ema.metrics.classifier --data=fashion_mnist
-
-writes ``fashion_classifier.npz`` beside this file and prints its accuracy on the test split; with
-``--check`` it only measures the file that is there. The network is ours, so a distance in its
-features is comparable between runs of this package, not with other people's numbers.
+The networks are ours, so a distance in their features is comparable between runs of this package,
+not with other people's numbers. `tfgan_ema.lab.classifier` trains them.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import flags
-
-from tfgan_ema.cli import command
-from tfgan_ema.errors import unknown
-from tfgan_ema.metrics.weights import fold
 
 SPACES = {"mnist": "mnist_classifier", "fashion_mnist": "fashion_classifier"}
-EPSILON = 1e-3
-
-FLAGS = command.new_flags()
-flags.DEFINE_string("data", "fashion_mnist", "mnist or fashion_mnist.", flag_values=FLAGS)
-flags.DEFINE_integer("epochs", 12, "Passes over the training split.", flag_values=FLAGS)
-flags.DEFINE_integer("seed", 0, "Of initial weights, order and shifts.", flag_values=FLAGS)
-flags.DEFINE_bool("check", False, "Only measure the stored classifier.", flag_values=FLAGS)
 
 
 def path(space: str) -> Path:
@@ -39,103 +22,3 @@ def load(space: str) -> dict[str, np.ndarray]:
     """A classifier's weights as float32; they are stored, and tested, rounded to float16."""
     with np.load(path(space), allow_pickle=False) as arrays:
         return {name: arrays[name].astype(np.float32) for name in arrays.files}
-
-
-def train(images: np.ndarray, labels: np.ndarray, *, epochs: int, seed: int, flip: bool):
-    """A trained `networks.grey_classifier` for uint8 images ``[n, 28, 28, 1]``.
-
-    Each pass sees every image shifted by up to 2 pixels and, if ``flip``, mirrored at random.
-    """
-    import keras
-
-    from tfgan_ema.metrics.networks import grey_classifier
-
-    keras.utils.set_random_seed(seed)
-    random = np.random.default_rng(seed)
-    model = grey_classifier()
-    learner = keras.Model(model.input, model.outputs[1])
-    batch = 128
-    rate = keras.optimizers.schedules.CosineDecay(
-        2e-3, epochs * (-(-len(images) // batch)), alpha=0.01
-    )
-    learner.compile(
-        keras.optimizers.AdamW(rate, weight_decay=1e-3),
-        "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    for epoch in range(epochs):
-        learner.fit(
-            _shifted(images, random, flip), labels, batch_size=batch,
-            initial_epoch=epoch, epochs=epoch + 1, verbose=2,
-        )  # fmt: skip
-    return model
-
-
-def save(model, space: str) -> None:
-    """Stores a trained classifier with its normalisation folded in, as float16."""
-    arrays = {}
-    for layer in model.layers:
-        if layer.name.startswith("conv_"):
-            gamma, beta, mean, variance = (
-                np.asarray(w) for w in model.get_layer(f"norm_{layer.name[5:]}").weights
-            )
-            kernel, bias = fold(
-                np.asarray(layer.kernel), 0.0,
-                gamma=gamma, beta=beta, mean=mean, variance=variance, epsilon=EPSILON,
-            )  # fmt: skip
-        elif layer.name == "head":
-            kernel, bias = (np.asarray(w) for w in layer.weights)
-        else:
-            continue
-        arrays[f"{layer.name}/kernel"] = kernel.astype(np.float16)
-        arrays[f"{layer.name}/bias"] = bias.astype(np.float16)
-    np.savez_compressed(path(space), **arrays)
-
-
-def accuracy(space: str, images: np.ndarray, labels: np.ndarray) -> float:
-    """The stored classifier's share of right answers on uint8 images."""
-    from tfgan_ema.metrics.networks import grey_classifier
-
-    _, probabilities = grey_classifier(load(space)).predict(
-        images.astype(np.float32), batch_size=500, verbose=0
-    )
-    return float((probabilities.argmax(axis=1) == labels).mean())
-
-
-def _shifted(images: np.ndarray, random: np.random.Generator, flip: bool) -> np.ndarray:
-    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
-    height, width = images.shape[1:3]
-    rows = random.integers(5, size=(len(images), 1)) + np.arange(height)
-    columns = random.integers(5, size=(len(images), 1)) + np.arange(width)
-    if flip:
-        mirrored = random.random(len(images)) < 0.5
-        columns[mirrored] = columns[mirrored, ::-1]
-    each = np.arange(len(images))[:, None, None]
-    return padded[each, rows[:, :, None], columns[:, None, :]].astype(np.float32)
-
-
-def _run(values: flags.FlagValues, _: list[str]) -> None:
-    from tfgan_ema import data
-
-    if values.data not in SPACES:
-        raise unknown("data set for a classifier", values.data, SPACES)
-    space = SPACES[values.data]
-    if not values.check:
-        source = data.load(values.data, split="train")
-        images, labels = source.batch(np.arange(source.count))
-        flip = values.data == "fashion_mnist"  # a mirrored digit is another sign
-        model = train(images, labels, epochs=values.epochs, seed=values.seed, flip=flip)
-        save(model, space)
-    source = data.load(values.data, split="test")
-    right = accuracy(space, *source.batch(np.arange(source.count)))
-    size = path(space).stat().st_size
-    print(f"{space}: test accuracy {right:.4f} on {source.count} images, {size} bytes")
-
-
-def main(argv: Sequence[str]) -> int:
-    """Runs the command; returns its exit code."""
-    return command.run(_run, FLAGS, __doc__, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))

@@ -8,16 +8,16 @@ distance in ResNet-50's features.
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from tfgan_ema import engines
-from tfgan_ema.data.errors import say
 from tfgan_ema.data.images import to_channels
-from tfgan_ema.errors import UsageError, unknown
-from tfgan_ema.metrics import weights
+from tfgan_ema.errors import UsageError, say, unknown
+from tfgan_ema.metrics import classifier, weights
 
 Embedding = tuple[np.ndarray, np.ndarray | None]  # features [n, d], class probabilities or None
 
@@ -27,8 +27,8 @@ class Space:
     """A feature space that can be loaded.
 
     Attributes:
-        network: the network's weights, for `weights` or the classifier's file; ``None`` where the
-            samples are their own features.
+        network: the network's weights, for `weights` or `classifier`; ``None`` where the samples
+            are their own features.
         channels: what the network takes; ``None`` takes any.
         classes: whether it gives class probabilities too.
         points: whether samples are points ``[n, d]``, not images.
@@ -50,14 +50,17 @@ SPACES = {
 }
 
 
+@functools.cache
 def version(name: str) -> str:
     """Identifies a space's weights and preprocessing; statistics of another version are refused."""
     network = _space(name).network
     if network is None:
         return "1"
     if network in weights.ORIGINS:
-        return f"1-{weights.ORIGINS[network].sha256[:12]}"
-    return f"1-{_classifier_digest(network)}"
+        digest = weights.ORIGINS[network].sha256
+    else:
+        digest = hashlib.sha256(classifier.path(network).read_bytes()).hexdigest()
+    return f"1-{digest[:12]}"
 
 
 def embed(name: str, samples: np.ndarray) -> Embedding:
@@ -66,15 +69,15 @@ def embed(name: str, samples: np.ndarray) -> Embedding:
     Args:
         name: of a space in `SPACES`.
         samples: uint8 images ``[n, h, w, 1 or 3]``, or float points ``[n, d]`` for ``points``.
-            Grey becomes colour by repetition and colour grey by luma where the network wants it,
-            which is said once.
+            Grey becomes colour by repetition and colour grey by luma where the network wants it;
+            a notice on stderr says so once.
 
     Returns:
         Float32 features ``[n, width]`` (points keep their dtype), and float32 class probabilities
         ``[n, classes]`` or ``None``.
 
     Raises:
-        UsageError: samples of the wrong kind, or weights that cannot be had.
+        UsageError: samples of the wrong kind, or weights that cannot be downloaded.
     """
     space = _space(name)
     samples = np.asarray(samples)
@@ -111,18 +114,9 @@ def _say_converted(name: str, given: int, wanted: int) -> None:
 
 
 @functools.cache
-def _classifier_digest(network: str) -> str:
-    import hashlib
-
-    from tfgan_ema.metrics.classifier import path
-
-    return hashlib.sha256(path(network).read_bytes()).hexdigest()[:12]
-
-
-@functools.cache
 def _network(network: str) -> Callable[[np.ndarray], Embedding]:
     """A network with its resizing, from uint8 images to NumPy; kept for the process."""
-    from tfgan_ema.metrics import classifier, networks
+    from tfgan_ema.metrics import networks
 
     if network == "fid_inception":
         model, resize = networks.fid_inception(weights.load(network)), networks.resize_like_tf1
@@ -136,7 +130,7 @@ def _network(network: str) -> Callable[[np.ndarray], Embedding]:
 class _Runner:
     """Runs a network on batches. A short batch is filled up, so that one graph serves all.
 
-    Features are those of float32 on every device: TF32 would keep ten bits of every factor.
+    Features are computed in full float32 on every device: TF32 keeps ten bits of every factor.
     """
 
     def __init__(self, model, resize: Callable) -> None:
@@ -148,6 +142,6 @@ class _Runner:
         images = np.concatenate([images, np.repeat(images[-1:], self.rows - count, axis=0)])
         size = self.model.input_shape[1]
         with engines.current().full_float32():
-            found = self.model.predict_on_batch(self.resize(images.astype(np.float32), size))
-        features, probabilities = found if isinstance(found, list) else (found, None)
+            outputs = self.model.predict_on_batch(self.resize(images.astype(np.float32), size))
+        features, probabilities = outputs if isinstance(outputs, list) else (outputs, None)
         return features[:count], None if probabilities is None else probabilities[:count]

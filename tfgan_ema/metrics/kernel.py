@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfgan_ema.errors import UsageError
-from tfgan_ema.metrics import threads
-from tfgan_ema.metrics.checks import as_pair, positive_count
+from tfgan_ema.metrics.arrays import as_pair, positive_count
 
 BLOCK = 1024  # rows of a kernel matrix held at a time
 
@@ -25,7 +24,8 @@ def kernel_distance(a: object, b: object) -> float:
         UsageError: NaN, fewer than 2 samples, or different widths.
     """
     a, b = as_pair(a, b, at_least=2)
-    return _mean_within(a) + _mean_within(b) - 2 * _mean_across(a, b)
+    across = _sum_kernel(a, b) / (len(a) * len(b))
+    return _mean_within(a) + _mean_within(b) - 2 * across
 
 
 def kernel_distance_subsets(
@@ -61,28 +61,17 @@ def kernel_distance_subsets(
     return float(np.mean(values)), float(np.std(values))
 
 
-def _mean_across(a: np.ndarray, b: np.ndarray) -> float:
-    pairs = [(x, y) for x in _blocks(a) for y in _blocks(b)]
-    return sum(threads.parallel(_sum_kernel, pairs)) / (len(a) * len(b))
-
-
 def _mean_within(a: np.ndarray) -> float:
-    """Mean of the kernel over pairs of different samples: the matrix is symmetric."""
-    blocks = _blocks(a)
-    above = [(x, y) for i, x in enumerate(blocks) for y in blocks[i + 1 :]]
+    """Mean of the kernel over pairs of different samples."""
     diagonal = np.einsum("ij,ij->i", a, a) / a.shape[1] + 1.0
-    within = sum(threads.parallel(_sum_kernel, [(x, x) for x in blocks])) - np.sum(diagonal**3)
-    twice = 2 * sum(threads.parallel(_sum_kernel, above))
-    return (twice + float(within)) / (len(a) * (len(a) - 1))
+    return (_sum_kernel(a, a) - float(np.sum(diagonal**3))) / (len(a) * (len(a) - 1))
 
 
-def _sum_kernel(pair: tuple[np.ndarray, np.ndarray]) -> float:
-    a, b = pair
-    kernel = a @ b.T
-    kernel /= a.shape[1]
-    kernel += 1.0
-    return float(np.vdot(kernel * kernel, kernel))
-
-
-def _blocks(a: np.ndarray) -> list[np.ndarray]:
-    return [a[i : i + BLOCK] for i in range(0, len(a), BLOCK)]
+def _sum_kernel(a: np.ndarray, b: np.ndarray) -> float:
+    total = 0.0
+    for start in range(0, len(a), BLOCK):
+        kernel = a[start : start + BLOCK] @ b.T
+        kernel /= a.shape[1]
+        kernel += 1.0
+        total += float(np.vdot(kernel * kernel, kernel))
+    return total

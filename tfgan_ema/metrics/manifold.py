@@ -1,12 +1,66 @@
-"""What precision, recall, density and coverage share: balls around points, and who lies in them."""
+"""Metrics of nearest neighbours: precision, recall, density, coverage, and copies of the data."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from tfgan_ema.metrics import neighbours
-from tfgan_ema.metrics.checks import as_features, as_pair, positive_count
+from tfgan_ema.metrics.arrays import as_features, as_pair, positive_count
 from tfgan_ema.metrics.neighbours import Points
+from tfgan_ema.metrics.threads import parallel
+
+
+def precision_recall(
+    real: object, generated: object, *, k: int = 3, real_radii: np.ndarray | None = None
+) -> dict[str, float]:
+    """Improved precision and recall (Kynkaanniemi et al. 2019).
+
+    A point lies in a set's manifold when it is no farther from one of the set's points than that
+    point is from its k-th nearest neighbour in the set (their equation 1).
+
+    Args:
+        real: features of real samples, shape ``[n, d]``, n > k; NumPy or tensor.
+        generated: features of generated samples, shape ``[m, d]``, m > k.
+        k: the neighbour that sets the radius.
+        real_radii: see `manifold_scores`.
+
+    Returns:
+        ``precision``, the share of generated samples in the real manifold, and ``recall``, the
+        share of real samples in the generated manifold.
+
+    Raises:
+        UsageError: NaN, no more than k samples, or different widths.
+    """
+    scores = manifold_scores(real, generated, k=k, real_radii=real_radii)
+    return {name: scores[name] for name in ("precision", "recall")}
+
+
+def density_coverage(
+    real: object, generated: object, *, k: int = 5, real_radii: np.ndarray | None = None
+) -> dict[str, float]:
+    """Density and coverage (Naeem et al. 2020): fidelity and diversity, robust to outliers.
+
+    Each real point's ball reaches to its k-th nearest other real point, which lies outside (open
+    balls, as in the authors' code).
+
+    Args:
+        real: features of real samples, shape ``[n, d]``, n > k; NumPy or tensor.
+        generated: features of generated samples, shape ``[m, d]``, m > k.
+        k: the neighbour that sets the radius.
+        real_radii: see `manifold_scores`.
+
+    Returns:
+        ``density``: how many real balls hold a generated sample, averaged over the samples and
+        divided by k; it can exceed 1 and is 1 in expectation for equal distributions.
+        ``coverage``: the share of real balls that hold any generated sample.
+
+    Raises:
+        UsageError: NaN, no more than k samples, or different widths.
+    """
+    scores = manifold_scores(real, generated, k=k, real_radii=real_radii)
+    return {name: scores[name] for name in ("density", "coverage")}
 
 
 def manifold_scores(
@@ -15,43 +69,98 @@ def manifold_scores(
     """Precision, recall, density and coverage for one k, from one pass over the distances.
 
     See `precision_recall` and `density_coverage` for what they mean; together they cost what
-    precision and recall cost alone.
+    either of them costs alone.
 
     Args:
         real: features of real samples, shape ``[n, d]``, n > k; NumPy or tensor.
         generated: features of generated samples, shape ``[m, d]``, m > k.
         k: the neighbour that sets the radius of a ball.
-        real_radii: `radii` of the real samples for this k, which saves most of the work where one
-            real set is compared with many; ``None`` finds them.
+        real_radii: `radii` of the real samples, which save most of the work where one real set is
+            compared with many; ``None`` computes them.
 
     Raises:
         UsageError: NaN, no more than k samples, or different widths.
     """
     real, generated = balls(real, generated, positive_count(k, "k"))
     if real_radii is None:
-        real_radii = squared_radii(real, k)
-    generated_radii = squared_radii(generated, k)
+        real_radii = neighbours.nearest_neighbours(real, k)[0]
+    real_radii = real_radii[:, k - 1]
+    generated_radii = neighbours.nearest_neighbours(generated, k)[0][:, -1]
     precise, recalled = np.zeros(len(generated), bool), np.zeros(len(real), bool)
-    held, reached = 0, np.zeros(len(real), bool)
+    held, covered = 0, np.zeros(len(real), bool)
 
-    def ask(rows: slice, columns: slice, low: np.ndarray) -> tuple:
-        closed = neighbours.inside(generated, real, rows, columns, low, real_radii)
-        inner = neighbours.inside(generated, real, rows, columns, low, real_radii, closer=np.less)
-        mirrored = neighbours.inside(real, generated, columns, rows, low.T, generated_radii)
-        found = closed.any(axis=1), mirrored.any(axis=1), inner.any(axis=0)
-        return rows, columns, *found, np.count_nonzero(inner)
+    def compare(block: tuple[slice, slice]) -> tuple:
+        rows, columns = block
+        real_ball, generated_ball = real_radii[columns], generated_radii[rows, None]
 
-    for rows, columns, *found, count in neighbours.over_blocks(generated, real, ask):
-        precise[rows] |= found[0]
-        recalled[columns] |= found[1]
-        reached[columns] |= found[2]
+        def undecided(squared: np.ndarray, error: float) -> np.ndarray:
+            near_real_edge = np.abs(squared - real_ball) <= error
+            return near_real_edge | (np.abs(squared - generated_ball) <= error)
+
+        squared, *_ = neighbours.squared_distances(generated, real, rows, columns, undecided)
+        in_real, in_generated = squared <= real_ball, squared <= generated_ball
+        inside = squared < real_ball
+        by_row = in_real.any(axis=1)
+        by_column = in_generated.any(axis=0), inside.any(axis=0)
+        return rows, columns, by_row, *by_column, np.count_nonzero(inside)
+
+    for rows, columns, in_real, in_generated, reached, count in parallel(
+        compare, neighbours.block_pairs(len(generated), len(real))
+    ):
+        precise[rows] |= in_real
+        recalled[columns] |= in_generated
+        covered[columns] |= reached
         held += int(count)
     return {
         "precision": float(precise.mean()),
         "recall": float(recalled.mean()),
         "density": held / (k * len(generated)),
-        "coverage": float(reached.mean()),
+        "coverage": float(covered.mean()),
     }
+
+
+@dataclass(frozen=True)
+class NearestReal:
+    """The nearest real neighbour of each generated sample, and whether samples are copies.
+
+    Attributes:
+        index: which real sample, ``[m]``.
+        distance: the Euclidean distance to it, ``[m]``.
+        ratio: the median distance of a sample to its nearest real neighbour over the median
+            distance of a real sample to its nearest other real one: about 1 for fresh samples of
+            the same distribution, 0 for copies.
+        copies: the share of samples nearer to a real one than all but 1 % of real ones are to
+            their nearest other: about 0.01 for fresh samples, 1 for copies.
+    """
+
+    index: np.ndarray
+    distance: np.ndarray
+    ratio: float
+    copies: float
+
+
+def nearest_real(real: object, generated: object) -> NearestReal:
+    """Looks for copies of the training set by nearest neighbours.
+
+    Args:
+        real: features of the training samples, shape ``[n, d]``, n >= 2; NumPy or tensor.
+        generated: features of generated samples, shape ``[m, d]``, m >= 2.
+
+    Raises:
+        UsageError: NaN, fewer than 2 samples, or different widths.
+    """
+    real, generated = balls(real, generated, 1)
+    among_real = np.sqrt(neighbours.nearest_neighbours(real, 1)[0][:, 0])
+    squared, index = neighbours.nearest_neighbours(generated, 1, real)
+    distance = np.sqrt(squared[:, 0])
+    typical, nearest = float(np.median(among_real)), float(np.median(distance))
+    threshold = np.quantile(among_real, 0.01, method="lower")
+    return NearestReal(
+        index=index[:, 0],
+        distance=distance,
+        ratio=nearest / typical if typical else float(nearest > 0),
+        copies=float(np.mean(distance < threshold)),
+    )
 
 
 def balls(real: object, generated: object, k: int) -> tuple[Points, Points]:
@@ -61,16 +170,14 @@ def balls(real: object, generated: object, k: int) -> tuple[Points, Points]:
     return neighbours.points(real, centre), neighbours.points(generated, centre)
 
 
-def radii(features: np.ndarray, k: int) -> np.ndarray:
-    """Squared distance of each row of ``[n, d]`` to its k-th nearest other row, float64 ``[n]``.
+def radii(features: np.ndarray, k: int = 5) -> np.ndarray:
+    """Squared distances of each row of ``[n, d]`` to its k nearest other rows, float64 ``[n, k]``.
+
+    There are ``n - 1`` columns where that is less.
 
     Raises:
-        UsageError: NaN, or no more than k rows.
+        UsageError: NaN, or fewer than 2 rows.
     """
-    features = as_features(features, "the first set", k + 1, keep_single=True)
-    return squared_radii(neighbours.points(features, features.mean(axis=0, dtype=np.float64)), k)
-
-
-def squared_radii(x: Points, k: int) -> np.ndarray:
-    """Squared distance of each point to its k-th nearest other point, float64 ``[n]``."""
-    return neighbours.nearest_neighbours(x, k)[0][:, -1]
+    features = as_features(features, "the first set", 2, keep_single=True)
+    points = neighbours.points(features, features.mean(axis=0, dtype=np.float64))
+    return neighbours.nearest_neighbours(points, min(k, len(features) - 1))[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfgan_ema.errors import UsageError
-from tfgan_ema.metrics.checks import as_pair
+from tfgan_ema.metrics.arrays import as_pair
 
 
 def perceptual_path_length(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import zipfile
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tfgan_ema.errors import UsageError
-from tfgan_ema.metrics import features, frechet
-from tfgan_ema.metrics.checks import as_features
+from tfgan_ema.metrics import arrays, features, frechet
 
 FORMAT = 1
 
@@ -30,8 +28,8 @@ class Statistics:
         mean: float64 ``[d]``.
         covariance: float64 ``[d, d]``, unbiased.
         features: ``[count, d]`` if they were kept.
-        probabilities: ``[count, classes]`` if they were kept.
-        radii: `manifold.radii` of the features by k, as far as they were asked for.
+        probabilities: ``[count, classes]`` if they were kept and the space has classes.
+        radii: `manifold.radii` of the features, where they were asked for.
     """
 
     space: str
@@ -42,101 +40,63 @@ class Statistics:
     covariance: np.ndarray
     features: np.ndarray | None = None
     probabilities: np.ndarray | None = None
-    radii: dict[int, np.ndarray] = field(default_factory=dict)
+    radii: np.ndarray | None = None
 
     def gaussian(self) -> frechet.Gaussian:
         """The Gaussian of these moments."""
         return frechet.from_covariance(self.mean, self.covariance)
 
 
-@dataclass
-class Collector:
-    """Builds `Statistics` from batches of samples.
+def collect(batches: Iterable[np.ndarray], keep: Mapping[str, bool]) -> dict[str, Statistics]:
+    """The statistics of a stream of samples in several feature spaces, from one pass.
 
-    Memory: ``16 d^2`` bytes for the moments; ``4 n d`` for the features and ``4 n classes`` for
-    the probabilities of n samples, where they are kept.
+    Memory: ``16 d^2`` bytes a space for the moments; where features are kept, ``4 (d + classes)``
+    bytes a sample as well.
+
+    Args:
+        batches: arrays of samples; at least one.
+        keep: by feature space, whether the features of each sample are kept.
+
+    Raises:
+        UsageError: samples that do not fit a space, or features that are not finite.
     """
-
-    space: str
-    keep_features: bool = False
-    keep_probabilities: bool = False
-    _moments: frechet.Moments = field(default_factory=frechet.Moments)
-    _features: list[np.ndarray] = field(default_factory=list)
-    _probabilities: list[np.ndarray] = field(default_factory=list)
-    _shape: tuple[int, ...] = ()
-
-    def update(self, samples: np.ndarray) -> None:
-        """Adds a batch of samples."""
-        found, probabilities = features.embed(self.space, samples)
-        as_features(found, f"the {self.space} features", keep_single=True)
-        self._moments.update(found)
-        self._shape = samples.shape[1:]
-        if self.keep_features:
-            self._features.append(found)
-        if self.keep_probabilities:
-            self._probabilities.append(probabilities)
-
-    def finish(self) -> Statistics:
-        """The statistics of all batches."""
-        return Statistics(
-            self.space,
-            features.version(self.space),
-            self._shape,
-            self._moments.count,
-            self._moments.mean,
-            self._moments.covariance,
-            np.concatenate(self._features) if self.keep_features else None,
-            np.concatenate(self._probabilities) if self.keep_probabilities else None,
+    moments = {space: frechet.Moments() for space in keep}
+    kept: dict[str, list[features.Embedding]] = {space: [] for space in keep}
+    for samples in batches:
+        for space in keep:
+            embedding = features.embed(space, samples)
+            moments[space].update(embedding[0], f"the {space} features")
+            if keep[space]:
+                kept[space].append(embedding)
+    return {
+        space: Statistics(
+            space, features.version(space), samples.shape[1:],
+            seen.count, seen.mean, seen.covariance, *map(_joined, zip(*kept[space], strict=True)),
         )
+        for space, seen in moments.items()
+    }  # fmt: skip
+
+
+def _joined(parts: tuple[np.ndarray | None, ...]) -> np.ndarray | None:
+    return None if parts[0] is None else np.concatenate(parts)
 
 
 def save(path: Path, statistics: list[Statistics]) -> None:
-    """Writes statistics, whole or not at all; probabilities and radii are left out.
+    """Writes statistics, whole or not at all; probabilities are left out.
 
     Raises:
         UsageError: the file cannot be written.
     """
     notes = {"format": FORMAT, "spaces": {}}
-    arrays = {}
+    values = {}
     for each in statistics:
         notes["spaces"][each.space] = {
             "version": each.version, "shape": list(each.shape), "count": each.count
         }  # fmt: skip
-        for name in ("mean", "covariance", "features"):
+        for name in ("mean", "covariance", "features", "radii"):
             if getattr(each, name) is not None:
-                arrays[f"{each.space}/{name}"] = getattr(each, name)
-    _write(path, notes=json.dumps(notes), **arrays)
-
-
-def save_radii(path: Path, radii: np.ndarray) -> None:
-    """Writes the radii of one k, whole or not at all.
-
-    Raises:
-        UsageError: the file cannot be written.
-    """
-    _write(path, radii=radii)
-
-
-def load_radii(path: Path, count: int) -> np.ndarray | None:
-    """The radii of ``count`` samples, or ``None`` where the file is missing or damaged."""
-    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        with np.load(path, allow_pickle=False) as arrays:
-            radii = arrays["radii"]
-        return radii if radii.shape == (count,) else None
-    return None
-
-
-def _write(path: Path, **arrays: np.ndarray | str) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as stream:
-            np.savez(stream, **arrays)
-        partial.replace(path)
-    except OSError as error:
-        raise UsageError(f"cannot write {path} ({error.strerror}): name another.") from error
-    finally:
-        partial.unlink(missing_ok=True)
+                values[f"{each.space}/{name}"] = getattr(each, name)
+    arrays.write(path, notes=json.dumps(notes), **values)
 
 
 def load(path: Path, space: str) -> Statistics:
@@ -146,33 +106,34 @@ def load(path: Path, space: str) -> Statistics:
         UsageError: no such file, not one that `save` wrote, or none of this space and version.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            notes = json.loads(str(arrays["notes"]))
-            held = notes["spaces"]
-            if space not in held:
+        with np.load(path, allow_pickle=False) as stored:
+            spaces = json.loads(str(stored["notes"]))["spaces"]
+            if space not in spaces:
                 raise UsageError(
-                    f"{path} holds statistics of {', '.join(held)}, not of {space}: give a file of "
-                    "this feature space or choose metrics of that one."
+                    f"{path} holds statistics of {', '.join(spaces)}, not of {space}: give a file "
+                    "of this feature space or choose metrics of that one."
                 )
-            if held[space]["version"] != features.version(space):
+            notes = spaces[space]
+            if notes["version"] != features.version(space):
                 raise UsageError(
-                    f"{path} holds statistics of {space} version {held[space]['version']}, this is "
+                    f"{path} holds statistics of {space} version {notes['version']}, this is "
                     f"version {features.version(space)}: make the file anew."
                 )
             return Statistics(
                 space,
-                held[space]["version"],
-                tuple(held[space]["shape"]),
-                held[space]["count"],
-                arrays[f"{space}/mean"],
-                arrays[f"{space}/covariance"],
-                arrays.get(f"{space}/features"),
+                notes["version"],
+                tuple(notes["shape"]),
+                notes["count"],
+                stored[f"{space}/mean"],
+                stored[f"{space}/covariance"],
+                stored.get(f"{space}/features"),
+                radii=stored.get(f"{space}/radii"),
             )
+    except UsageError:
+        raise
     except FileNotFoundError:
         raise UsageError(f"no file {path}: expected statistics in an npz file.") from None
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        if isinstance(error, UsageError):
-            raise
         raise UsageError(
             f"{path} is not a statistics file of `tfgan-ema evaluate` ({error}): its feature space "
             "is unknown; give the images instead."

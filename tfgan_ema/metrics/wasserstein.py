@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import warnings
+from types import ModuleType
 
 import numpy as np
 
 from tfgan_ema.errors import UsageError
-from tfgan_ema.metrics.checks import as_pair, positive_count
+from tfgan_ema.metrics.arrays import as_pair, positive_count
 
-MAX_PIVOTS = 10_000_000  # POT gives up, and says so, beyond this many simplex steps
+MAX_PIVOTS = 10_000_000  # POT gives up, with a warning, after this many simplex steps
 
 
 def wasserstein_1(a: object, b: object) -> float:
     """The 1-Wasserstein distance of two samples: cheapest transport at Euclidean cost.
 
+    The value is exact; time grows about as ``n^3`` and memory as ``16 n m`` bytes.
+
     Args:
         a: the first sample, shape ``[n, d]``; NumPy or tensor.
         b: the second sample, shape ``[m, d]``.
 
-    Exact; time grows about as ``n^3`` and memory as ``16 n m`` bytes.
-
     Raises:
-        UsageError: NaN, no samples, or different widths.
+        UsageError: NaN, no samples, different widths, or POT is not installed.
     """
     return _transport(a, b, "euclidean")
 
@@ -36,12 +37,26 @@ def squared_wasserstein_2(a: object, b: object) -> float:
     return _transport(a, b, "sqeuclidean")
 
 
-def _transport(a: object, b: object, cost: str) -> float:
-    import ot
+def import_pot() -> ModuleType:
+    """POT, which solves exact transport.
 
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        import ot
+    except ModuleNotFoundError:
+        raise UsageError(
+            "Wasserstein distances need the package POT: pip install 'tfgan_ema[metrics]'."
+        ) from None
+    return ot
+
+
+def _transport(a: object, b: object, cost: str) -> float:
+    ot = import_pot()
     a, b = as_pair(a, b)
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)  # POT's only sign of a value not optimal
+        warnings.simplefilter("error", UserWarning)  # POT's only sign that it was not solved
         try:
             return float(ot.emd2([], [], ot.dist(a, b, metric=cost), numItermax=MAX_PIVOTS))
         except UserWarning as warning:

@@ -16,7 +16,8 @@ from tfgan_ema.lab.dynamics import (
     turn,
     uniform_on_cycle,
 )
-from tfgan_ema.lab.dynamics.claims import averaging_claims
+from tfgan_ema.lab.dynamics.claims import check
+from tfgan_ema.lab.dynamics.papers import averaging
 
 DECAYS = np.array([0.9, 0.99, 0.999])
 
@@ -65,8 +66,8 @@ def test_amplitude_in_alternating_descent():
         assert rest.max() < 1e-16
         return np.hypot(*fit)
 
-    found = amplitude(run.ema) / amplitude(run.state)
-    np.testing.assert_allclose(found, ema_gain(DECAYS, angle), atol=1e-6)
+    gain = amplitude(run.ema) / amplitude(run.state)
+    np.testing.assert_allclose(gain, ema_gain(DECAYS, angle), atol=1e-6)
 
 
 def test_turn_is_the_angle_of_the_update():
@@ -99,5 +100,5 @@ def test_decay_of_one_is_refused():
 
 
 def test_averaging_claims():
-    verdicts = [claim.agrees for claim in averaging_claims()]
+    verdicts = [claim.agrees for claim in check(averaging)]
     assert verdicts == [True, True, True, True, False]  # the last: which way the cycle turns

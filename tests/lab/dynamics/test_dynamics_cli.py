@@ -1,17 +1,14 @@
-# ruff: noqa: RUF001 (minus signs are meant)
-"""The commands: what they draw, what they refuse, and the page."""
+"""The commands: what they draw and what they refuse."""
 
 import re
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 from matplotlib.image import imread
 
 from tfgan_ema.lab.commands import dynamics, reproduce
-from tfgan_ema.lab.dynamics import GAN, NSGAN, LeakyEMA, descend, plots
-from tfgan_ema.lab.dynamics.claims import alpha_claims, blog_claims, blog_runs
-from tfgan_ema.lab.dynamics.report import reproduce as page
+from tfgan_ema.lab.dynamics.claims import check
+from tfgan_ema.lab.dynamics.papers import alpha, blog
 
 
 def run(*flags):
@@ -69,58 +66,11 @@ def test_reproduce_refuses(words, capsys, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_portraits_have_equal_aspect_labels_and_a_legend():
-    panels = [
-        ("GAN", GAN(), descend(GAN(), (1, 1), 30, 0.1)),
-        ("leak", LeakyEMA(), descend(LeakyEMA(), (1, 1), 30, 0.1)),
-    ]
-    figure = plots.phase_portraits(panels)
-    for axis in figure.axes:
-        assert axis.get_aspect() == 1
-        assert (axis.get_xlabel(), axis.get_ylabel()) == ("θ", "ψ")
-        assert axis.get_xlim() == axis.get_ylim()
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["run", "averaged", "start", "equilibrium"]
-
-
-def test_figures_are_reproducible(tmp_path):
-    for name in ("a", "b"):
-        game = NSGAN()
-        figure = plots.phase_portraits([("NSGAN", game, descend(game, (1, 1), 30, 0.1))])
-        plots.save(figure, tmp_path, name)
-    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
-
-
-def test_a_diverging_run_is_drawn():
-    game = NSGAN()
-    run = descend(game, (1, 1), 30, 0.1)
-    run.state[-3:] = np.inf
-    assert np.isfinite(plots.phase_portraits([("x", game, run)]).axes[0].get_xlim()).all()
-
-
 def test_alpha_claims():
-    assert [claim.agrees for claim in alpha_claims()] == [True, True, False, False]
+    assert [claim.agrees for claim in check(alpha)] == [True, True, False, False]
 
 
 @pytest.mark.slow
 def test_blog_claims():
-    verdicts = [claim.agrees for claim in blog_claims(blog_runs())]
+    verdicts = [claim.agrees for claim in check(blog)]
     assert verdicts == [True] * 6 + [False]
-
-
-@pytest.mark.slow
-def test_the_page(tmp_path):
-    text = page(tmp_path).read_text(encoding="utf-8")
-    pictures = re.findall(r'<img src="([^"]+)"', text)
-    assert len(pictures) == 9
-    assert all((tmp_path / name).stat().st_size > 1000 for name in pictures)
-    rows = re.findall(r"<tr><td>.*<td>(?:yes|no)</td></tr>", text)
-    assert len(rows) == 36
-    wrong = [row for row in rows if row.endswith("<td>no</td></tr>")]
-    slips = (  # in the papers' order, by a piece of the corrected statement
-        "f(t) = −log(1 + exp(−t))", "converges linearly", "never diverges", "all converge locally",
-        "not normalised", "learning rate 1", "One letter, two signs", "turns the other way",
-        "In (0, ∞]", "Not on this problem",
-    )  # fmt: skip
-    assert len(wrong) == len(slips)
-    assert all(slip in row for slip, row in zip(slips, wrong, strict=True))

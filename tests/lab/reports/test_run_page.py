@@ -4,23 +4,19 @@ import base64
 import html.parser
 import io
 import json
-import math
 import re
 import shutil
 
-import browser
 import numpy as np
 import pytest
 import toy
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 import tfgan_ema as tg
 from tfgan_ema import data
 from tfgan_ema.callbacks import GAP
 from tfgan_ema.lab.commands import report as command
-from tfgan_ema.lab.reports import charts
+from tfgan_ema.lab.reports import interpolation, pages, pictures
 from tfgan_ema.lab.reports import run as report
 from tfgan_ema.runs import train
 
@@ -101,15 +97,20 @@ class Reader(html.parser.HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def pictures(text):
-    """The page's images as arrays, by what they are said to show."""
-    found = {}
+def decoded(uri):
+    """The image of a data URI, in grey."""
+    head, content = uri.split(",")
+    assert head == "data:image/webp;base64"
+    with Image.open(io.BytesIO(base64.b64decode(content))) as image:
+        return np.asarray(image.convert("L"))
+
+
+def images_of(text):
+    """The page's images as arrays, by their descriptions."""
+    images = {}
     for attributes in Reader(text).all("img"):
-        head, content = attributes["src"].split(",")
-        assert head == "data:image/webp;base64"
-        with Image.open(io.BytesIO(base64.b64decode(content))) as image:
-            found.setdefault(attributes["alt"], []).append(np.asarray(image.convert("L")))
-    return found
+        images.setdefault(attributes["alt"], []).append(decoded(attributes["src"]))
+    return images
 
 
 def test_the_page_stands_alone(text):
@@ -122,7 +123,7 @@ def test_the_page_stands_alone(text):
         "samples", "evaluation", "training", "interpolation", "nearest-neighbours", "configuration",
     ]  # fmt: skip
     assert "<h1>digits &lt;run&gt;</h1>" in text
-    assert not re.search(r"https?://|@import|url\(", text)
+    assert not re.search(r"https?://|@import|url\((?!#)", text)
     assert all(image["alt"] for image in page.all("img"))
 
 
@@ -137,7 +138,7 @@ def test_the_slider_has_a_frame_for_each_picture_of_the_run(run, text):
     frames = [a for a in page.all("div") if a.get("class") == "frame"]
     assert [frame["data-step"] for frame in frames] == ["2", "4", "6"]
     assert ["hidden" in frame for frame in frames] == [True, True, False]
-    shown = pictures(text)
+    shown = images_of(text)
     for step in STEPS:
         with Image.open(run / "samples" / f"step_{step:08d}.png") as file:
             whole = np.asarray(file)
@@ -146,10 +147,13 @@ def test_the_slider_has_a_frame_for_each_picture_of_the_run(run, text):
         np.testing.assert_array_equal(np.concatenate([raw[0], gap, averaged[0]], axis=1), whole)
 
 
-def test_long_runs_show_evenly_spread_pictures(run, tmp_path):
+def test_long_runs_show_evenly_spaced_pictures(run, copied):
+    workdir = copied("samples")
+    (workdir / "samples").mkdir()
+    picture = run / "samples" / "step_00000002.png"
     for step in range(1, 61):
-        shutil.copy(run / "samples" / "step_00000002.png", tmp_path / f"step_{step:08d}.png")
-    text = report._samples(tmp_path, ["raw", "averaged"])
+        shutil.copy(picture, workdir / "samples" / f"step_{step:08d}.png")
+    text = report.page(workdir)
     steps = [int(step) for step in re.findall(r'data-step="(\d+)"', text)]
     assert (steps[0], steps[-1], len(steps)) == (1, 60, report.MOST_STEPS)
     assert set(np.diff(steps)) <= {2, 3}
@@ -160,25 +164,35 @@ def test_large_pictures_stay_small():
     noise = np.random.default_rng(0).integers(0, 256, (2100, 2100, 3), dtype=np.uint8)
     smooth = np.linspace(0, 255, 2100, dtype=np.uint8)[None, :, None].repeat(2100, 0)
     for image in (noise, smooth):
-        content = report.img(image, "x", report.WIDEST)
-        (shown,) = pictures(content)["x"]
-        assert shown.shape == (report.WIDEST, report.WIDEST)
+        content = pictures.data_uri(image, pictures.WIDEST)
+        assert decoded(content).shape == (pictures.WIDEST, pictures.WIDEST)
         assert len(content) < 5e5
     small = noise[:40, :50]
-    np.testing.assert_array_equal(
-        pictures(report.img(small[..., :1], "x", 100))["x"][0], small[..., 0]
-    )
+    np.testing.assert_array_equal(decoded(pictures.data_uri(small[..., :1], 100)), small[..., 0])
 
 
 def test_curves_and_tables_hold_what_was_recorded(run, text):
     rows = report.read_table(run / "evaluation.csv")
     assert [row["generator"] for row in rows] == ["raw", "ema"] * 3
     for row in rows[-2:]:
-        assert f"<td>{charts.short(float(row['fd_pixels']))}</td>" in text
+        assert f"<td>{pages.short(float(row['fd_pixels']))}</td>" in text
     for title in ("fd_pixels", "Losses", "Mean logits", "Distance of the raw weights"):
         assert f"<b>{title}" in text
     assert text.count("leak starts") == text.count('<figure class="chart">')
     assert "<tr><td>leak.beta</td><td>0.5</td><td>0.0</td></tr>" in text
+
+
+def test_the_neighbours_are_in_the_page(text):
+    assert "256 samples of the averaged (ema) generator" in text
+    assert "1,797 of 1,797 training samples" in text
+    assert "Euclidean distance in pixels (0 to 1, at most 32 px wide)" in text
+    assert re.search(r"\d % are suspiciously close to a training sample", text)
+    assert len(images_of(text)["sample"]) == report.SHOWN
+    distances = re.findall(r'alt="training image">([\d.]+)</td>', text)
+    assert len(distances) == report.SHOWN * report.NEAREST
+    rows = np.reshape(distances, (report.SHOWN, report.NEAREST)).astype(float)
+    assert (np.diff(rows) >= 0).all()
+    assert (np.diff(rows[:, 0]) >= 0).all()
 
 
 def test_interpolations_run_between_latents_at_fixed_labels(monkeypatch):
@@ -186,17 +200,20 @@ def test_interpolations_run_between_latents_at_fixed_labels(monkeypatch):
     asked = []
     generate = gan.generate
     monkeypatch.setattr(gan, "generate", lambda *a, **k: asked.append((a, k)) or generate(*a, **k))
-    text = report._interpolation(gan, None)
-    assert "Their labels: 0, 1, 2, 0, 1, 2." in text
+    paths = report._interpolation(gan, None)
+    assert "Their labels: 0, 1, 2, 0, 1, 2." in paths["description"]
     assert [options["average"] for _, options in asked] == [None, 0]
     (latent, labels), _ = asked[0]
     np.testing.assert_array_equal(
-        labels.reshape(report.PATHS, report.STOPS), np.arange(6)[:, None] % 3 + np.zeros((1, 9))
+        labels.reshape(interpolation.PATHS, interpolation.STOPS),
+        np.arange(6)[:, None] % 3 + np.zeros((1, 9)),
     )
-    norms = np.linalg.norm(latent, axis=1).reshape(report.PATHS, report.STOPS)
+    norms = np.linalg.norm(latent, axis=1).reshape(interpolation.PATHS, interpolation.STOPS)
     # Along a great circle, lengths go over linearly; along a chord they would dip.
     np.testing.assert_allclose(np.diff(norms, 2, axis=1), 0, atol=1e-5)
-    (shown,) = pictures(text)[f"averaged ({gan.shadows[0].rule.name}), 6 latent paths"]
+    (shown,) = images_of(paths["figures"][1])[
+        f"averaged ({gan.shadows[0].rule.name}), 6 latent paths"
+    ]
     assert shown.shape == (6 * 10 + 2, 9 * 10 + 2)
 
 
@@ -206,8 +223,8 @@ def test_uniform_latents_are_joined_by_straight_lines(monkeypatch):
     asked = []
     generate = gan.generate
     monkeypatch.setattr(gan, "generate", lambda *a, **k: asked.append(a[0]) or generate(*a, **k))
-    assert "Straight paths" in report._interpolation(gan, None)
-    path = np.reshape(asked[0], (report.PATHS, report.STOPS, 6))
+    assert "Straight paths" in report._interpolation(gan, None)["description"]
+    path = np.reshape(asked[0], (interpolation.PATHS, interpolation.STOPS, 6))
     np.testing.assert_allclose(np.diff(path, 2, axis=1), 0, atol=1e-6)
 
 
@@ -217,44 +234,44 @@ def test_copies_of_the_training_set_are_found(monkeypatch, rng, copies):
     samples = rng.integers(0, 256, (report.DRAWN, 8, 8, 3), dtype=np.uint8)
     samples[-copies:] = source.samples[-copies:]
     monkeypatch.setattr(gan, "sample", lambda count, seed, **_: samples[:count])
-    text = report._neighbours(gan, source)
-    ratio = float(re.search(r"sample is ([\d.]+) times that between", text)[1])
+    neighbours = report._neighbours(gan, source)
+    ratio = neighbours["nearest"].ratio
     assert ratio == 0 if copies == report.DRAWN else 0.8 < ratio < 1.2
-    share = float(re.search(r"([\d.]+)% are nearer", text)[1])
-    assert abs(share - 100 * copies / report.DRAWN) < 5
-    shown = pictures(text)
-    nearest = np.stack(shown["training image"]).reshape(report.SHOWN, report.NEAREST, 8, 8)
-    np.testing.assert_array_equal(np.stack(shown["sample"]), nearest[:, 0])
-    assert text.count("0.00</td>") == report.SHOWN
+    assert abs(neighbours["nearest"].copies - copies / report.DRAWN) < 0.05
+    assert len(neighbours["closest"]) == report.SHOWN
+    for row in neighbours["closest"]:
+        sample, nearest, *others = map(decoded, row["images"])
+        np.testing.assert_array_equal(sample, nearest)
+        assert row["distances"][0] == 0
+        assert len(others) == report.NEAREST - 1
 
 
 @pytest.mark.parametrize(
     ("name", "space"),
-    [("noise", "pixels (0 to 1"), ("fashion_mnist", "the features of fashion_classifier")],
+    [("noise", "pixels"), ("fashion_mnist", "fashion_classifier")],
 )
 def test_the_space_of_the_neighbours_is_the_sets_own(monkeypatch, name, space):
     made = toy.source(size=40, channels=1, count=40)
     gan, source = toy.gan(), data.Source(name, made.samples)
     monkeypatch.setattr(gan, "sample", lambda count, seed, **_: 255 - source.samples)
-    text = report._neighbours(gan, source)
-    assert f"Euclidean distance in {space}" in text
-    assert "40 of 40 training samples" in text
+    neighbours = report._neighbours(gan, source)
+    assert neighbours["space"] == space
+    assert (neighbours["training"], neighbours["of"]) == (40, 40)
 
 
 def test_points_are_scattered(points):
     text = report.page(points)
     page = Reader(text)
     assert [image["alt"] for image in page.all("img")] == [f"raw, step {step}" for step in STEPS]
-    dots = [attributes["class"] for attributes in page.all("circle")]
-    assert dots == ["dots"] * report.CLOUD + ["cloud"] * report.CLOUD
+    assert len(page.all("use")) == 2 * interpolation.CLOUD  # dots: the data and the samples
     assert "Euclidean distance in the plane" in text
-    assert "The run was not evaluated" in text
-    assert "averages: none" in text
+    assert "No scores yet" in text
+    assert "Averages: none." in text
 
 
 def test_a_run_that_recorded_nothing_has_a_page(copied):
     text = report.page(copied("samples", "*.csv"))
-    for note in ("No samples yet", "The run was not evaluated", "Nothing is logged yet"):
+    for note in ("No samples yet", "No scores yet", "Nothing is logged yet"):
         assert note in text
     assert not Reader(text).all("input")
 
@@ -309,70 +326,24 @@ def test_wrong_folders_are_one_line_exit_2_and_write_nothing(run, tmp_path, caps
     assert sorted([*tmp_path.rglob("*"), *run.rglob("*")]) == before
 
 
-finite = st.floats(-1e9, 1e9).map(lambda x: round(x, 6))
-
-
-@given(low=finite, extent=st.floats(1e-3, 1e9))
-def test_ticks_are_few_round_and_inside(low, extent):
-    high = low + extent
-    found = charts.ticks(low, high)
-    if extent > 1e-6 * max(abs(low), abs(high)):  # else rounding decides
-        assert 1 <= len(found) <= 6
-        assert all(low - 1e-6 * extent <= tick <= high + 1e-6 * extent for tick in found)
-        gaps = np.diff(found)
-        assert np.allclose(gaps, gaps[:1], rtol=1e-3)
-
-
-@given(st.lists(st.one_of(finite, st.sampled_from([math.nan, math.inf])), max_size=8))
-def test_any_curve_is_drawn_inside_its_chart(values):
-    drawn = charts.lines("<t>", {"a&b": list(enumerate(values))})
-    if not any(map(math.isfinite, values)):
-        assert drawn == ""
-        return
-    assert "&lt;t&gt;" in drawn
-    assert "a&amp;b" in drawn
-    (path,) = re.findall(r'd="M(.*?)"', drawn)
-    places = np.array(re.findall(r"-?[\d.]+", path), float).reshape(-1, 2)
-    assert len(places) == max(sum(map(math.isfinite, values)), 2)
-    assert (places >= 0).all()
-    assert (places <= (charts.WIDTH, charts.HEIGHT)).all()
-
-
-def test_wide_ranges_are_logarithmic():
-    drawn = charts.lines("fid", {"raw": [(0, 400.0), (1, 40.0), (2, 4.0)]})
-    assert "fid (logarithmic)" in drawn
-    heights = [float(y) for y in re.findall(r" ([\d.]+)", re.search('d="M(.*?)"', drawn)[1])]
-    assert np.allclose(np.diff(heights, 2), 0, atol=0.2)
-    assert "logarithmic" not in charts.lines("fid", {"raw": [(0, 400.0), (1, 0.0)]})
-
-
-@pytest.mark.skipif(browser.PATH is None, reason=browser.MISSING)
-def test_a_browser_shows_it_at_both_widths_in_light_and_dark(text, tmp_path):
-    page = tmp_path / "report.html"
-    page.write_text(text, encoding="utf-8")
-    step = "document.querySelector('output').value"
-    visible = (
-        "[...document.querySelectorAll('.frame')].filter(f => f.offsetHeight > 0)"
-        ".map(f => f.dataset.step).join()"
-    )
-    grounds = set()
-    with browser.tab(tmp_path / "profile") as tab:
-        for width in (1280, 390):
-            for dark in (False, True):
-                tab.open(page, width, dark=dark)
-                assert tab.ask("document.documentElement.scrollWidth") <= width
-                assert tab.ask("[...document.images].every(i => i.complete && i.naturalWidth)")
-                assert (tab.ask(step), tab.ask(visible)) == ("6", "6")
-                tab.ask("document.querySelector('input').focus()")
-                seen = []
-                for key, code in [("ArrowLeft", 37), ("ArrowLeft", 37), ("End", 35), ("Home", 36)]:
-                    tab.press(key, code)
-                    assert tab.ask(step) == tab.ask(visible)
-                    seen.append(tab.ask(visible))
-                assert seen == ["4", "2", "6", "2"]
-                slider = "document.querySelector('input').getAttribute('aria-valuetext')"
-                assert tab.ask(slider) == "step 2"
-                grounds.add((dark, tab.ask("getComputedStyle(document.body).backgroundColor")))
-        assert tab.complaints == []
-    assert len(grounds) == 2
-    assert len({ground for _, ground in grounds}) == 2
+def test_a_browser_shows_it_at_both_widths_in_light_and_dark(text, tmp_path, views):
+    path = tmp_path / "report.html"
+    path.write_text(text, encoding="utf-8")
+    grounds = []
+    for page in views(path):
+        slider, step = page.locator("input"), page.locator("output")
+        visible = page.locator(".frame:visible")
+        assert (step.inner_text(), visible.get_attribute("data-step")) == ("6", "6")
+        seen = []
+        for key in ("ArrowLeft", "ArrowLeft", "End", "Home"):
+            slider.press(key)
+            assert step.inner_text() == visible.get_attribute("data-step")
+            seen.append(step.inner_text())
+        assert seen == ["4", "2", "6", "2"]
+        assert slider.get_attribute("aria-valuetext") == "step 2"
+        ink = "getComputedStyle(document.querySelector('.chart text')).fill"
+        ground = "getComputedStyle(document.body).backgroundColor"
+        grounds.append((page.evaluate(ground), page.evaluate(ink)))
+    assert grounds[:2] == grounds[2:]
+    assert grounds[0][0] != grounds[1][0]
+    assert all(ground != ink for ground, ink in grounds)

@@ -11,85 +11,68 @@ from tfgan_ema.cli.command import new_flags, run
 from tfgan_ema.errors import UsageError, unknown
 from tfgan_ema.lab.commands.reproduce import output_folder
 
+_METHODS = ["gan", "nsgan", "wgan_gp", "r1", "consensus", "leaky_ema"]
 FLAGS = new_flags()
-flags.DEFINE_list(
-    "methods", ["gan", "nsgan", "wgan_gp", "r1", "consensus", "leaky_ema"],
-    "Methods to draw; NAME+leaky_ema puts a leak on a method.", flag_values=FLAGS,
-)  # fmt: skip
+flags.DEFINE_list("methods", _METHODS, "Methods, NAME or NAME+leaky_ema.", flag_values=FLAGS)
 flags.DEFINE_string("out", None, "The folder to write into.", flag_values=FLAGS)
-flags.DEFINE_list("start", ["1", "1"], "θ, then ψ: two numbers, or four for 2-D.",
-                  flag_values=FLAGS)  # fmt: skip
-flags.DEFINE_string(
-    "rule", "alternating", "continuous, simultaneous, alternating or optimistic.",
-    flag_values=FLAGS,
-)  # fmt: skip
-flags.DEFINE_float("step", 0.1, "The step size of descent.", flag_values=FLAGS)
-flags.DEFINE_integer("steps", 500, "Generator steps; continuous time runs for step x steps.",
-                     flag_values=FLAGS)  # fmt: skip
+flags.DEFINE_list("start", ["1", "1"], "θ, then ψ: 2 or 4 numbers.", flag_values=FLAGS)
+flags.DEFINE_string("rule", "alternating", "How the players move, see above.", flag_values=FLAGS)
+flags.DEFINE_float("step", 0.1, "Step size of descent.", flag_values=FLAGS)
+flags.DEFINE_integer("steps", 500, "Generator steps.", flag_values=FLAGS)
 flags.DEFINE_integer("n_dis", 1, "Discriminator steps per generator step.", flag_values=FLAGS)
-flags.DEFINE_string("first", "discriminator", "Who moves first: discriminator or generator.",
-                    flag_values=FLAGS)  # fmt: skip
-flags.DEFINE_float("beta", 0.5, "The leaking share of LeakyEMA.", flag_values=FLAGS)
-flags.DEFINE_float("decay", 0.9, "The decay of the average, leaking or not.", flag_values=FLAGS)
+flags.DEFINE_string("first", "discriminator", "The player that moves first.", flag_values=FLAGS)
+flags.DEFINE_float("beta", 0.5, "Share of the real data that leaks replace.", flag_values=FLAGS)
+flags.DEFINE_float("decay", 0.9, "Decay of the averages, leaking or not.", flag_values=FLAGS)
 
 USAGE = """usage: tfgan-ema dynamics --out=DIR [--methods=NAME,NAME+leaky_ema,...]
 
 Writes trajectories.svg/.png (the runs over their vector fields) and, for methods with a parameter,
-eigenvalues.svg/.png; prints the eigenvalues at the equilibrium and the distance at the end."""
+eigenvalues.svg/.png; prints the eigenvalues at the equilibrium and the distance at the end. Rules:
+simultaneous, alternating or optimistic descent, or continuous time until step x steps."""
 
 
 def draw(values: flags.FlagValues, words: list[str]) -> None:
-    """Flags to function calls; everything is computed before anything is written."""
-    from tfgan_ema.lab.dynamics import plots, spectra
-    from tfgan_ema.lab.dynamics.games import require
+    """Computes everything before anything is written."""
     from tfgan_ema.lab.dynamics.methods import method, swept
     from tfgan_ema.lab.dynamics.simulate import RULES, check_rule, descend, integrate
+    from tfgan_ema.lab.dynamics.spectra import eigenvalues
+    from tfgan_ema.lab.reports import phase_plots
 
     if words:
         raise UsageError(f"unexpected {words[0]!r}: list methods as --methods=gan,nsgan.")
-    out = output_folder(values.out)
-    start = _start(values.start)
-    continuous = values.rule == "continuous"
-    if not continuous and values.rule not in RULES:
-        raise unknown("rule", values.rule, ("continuous", *RULES))
-    rule = "alternating" if continuous else values.rule
-    check_rule(values.step, rule, values.n_dis, values.first)
-    require("beta", values.beta, 0 <= values.beta <= 1, "a share in [0, 1]")
-    found = [method(name, values.beta, values.decay) for name in values.methods]
-    if not found:
+    if not values.methods:
         raise UsageError("no methods: expected names such as --methods=gan,leaky_ema.")
+    if values.rule not in (*RULES, "continuous"):
+        raise unknown("rule", values.rule, (*RULES, "continuous"))
+    out, start, continuous = output_folder(values.out), _start(values.start), False
+    options = {"rule": values.rule, "n_dis": values.n_dis, "first": values.first}
+    if values.rule == "continuous":
+        continuous, options["rule"] = True, "alternating"
+    check_rule(values.step, **options)
+    methods = [method(name, values.beta, values.decay) for name in values.methods]
     runs = [
         integrate(m.game, start, values.step * values.steps, decay=values.decay)
         if continuous
-        else descend(
-            m.game, start, values.steps, values.step, rule=rule, n_dis=values.n_dis,
-            first=values.first, decay=values.decay,
-        )
-        for m in found
-    ]  # fmt: skip
-    figures = {}
-    if len(start[0]) == 1:
-        panels = [(m.label, m.game, r) for m, r in zip(found, runs, strict=True)]
-        figures["trajectories"] = plots.phase_portraits(panels)
-    else:
-        panels = [(m.label, r, None) for m, r in zip(found, runs, strict=True)]
-        figures["trajectories"] = plots.generator_paths(panels)
-    clouds = [
-        (m.label, *m.sweep, spectra.eigenvalues(swept(m)), None)
-        for m in found
-        if m.sweep and m.smooth
+        else descend(m.game, start, values.steps, values.step, decay=values.decay, **options)
+        for m in methods
     ]
-    if clouds:
-        figures["eigenvalues"] = plots.eigenvalue_clouds(clouds)
-    width = max(len(m.label) for m in found)
-    for m, r in zip(found, runs, strict=True):
-        roots = spectra.eigenvalues(m.game) if m.smooth else ()
-        shown = ", ".join(f"{z:.4f}" for z in roots) or "undefined (the field jumps)"
-        print(f"{m.label:<{width}}  end radius {r.radius[-1]:<10.3g} eigenvalues {shown}")
+    if len(start[0]) == 1:
+        panels = [(m.label, m.game, r) for m, r in zip(methods, runs, strict=True)]
+        figures = {"trajectories": phase_plots.phase_portraits(panels)}
+    else:
+        panels = [(m.label, r, None) for m, r in zip(methods, runs, strict=True)]
+        figures = {"trajectories": phase_plots.generator_paths(panels)}
+    smooth = [m for m in methods if m.sweep and m.game.smooth]
+    if smooth:
+        clouds = [(m.label, *m.sweep, eigenvalues(swept(m)), None) for m in smooth]
+        figures["eigenvalues"] = phase_plots.eigenvalue_clouds(clouds)
+    for m, r in zip(methods, runs, strict=True):
+        roots = [f"{root:.4f}" for root in eigenvalues(m.game)] if m.game.smooth else []
+        shown = ", ".join(roots) or "undefined (the field jumps)"
+        print(f"{m.label:<24}  end radius {r.radius[-1]:<10.3g} eigenvalues {shown}")
     out.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
-        for path in plots.save(figure, out, name):
-            print(path)
+        print(*phase_plots.save(figure, out, name), sep="\n")
 
 
 def _start(words: list[str]) -> list[list[float]]:

@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
 def _report(values: flags.FlagValues, words: list[str]) -> None:
     if len(words) != 1:
         raise UsageError(f"got {words or 'nothing'}: expected one WORKDIR of `tfgan-ema train`.")
-    from tfgan_ema import runs
+    from tfgan_ema import files, runs
 
     workdir = Path(words[0])
     runs.read_run(workdir)  # a wrong folder is refused at once
@@ -39,9 +39,7 @@ def _report(values: flags.FlagValues, words: list[str]) -> None:
     command.start_engine()
     from tfgan_ema.lab.reports import run as report
 
-    page = report.page(workdir)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page, encoding="utf-8")
+    files.write_text(out, report.page(workdir))
     print(out)
 
 

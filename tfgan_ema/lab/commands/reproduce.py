@@ -1,4 +1,4 @@
-"""``tfgan-ema reproduce EXPERIMENT --out=DIR``: redoes an experiment of the papers."""
+"""``tfgan-ema reproduce EXPERIMENT --out=DIR``: repeats an experiment of the papers."""
 
 from __future__ import annotations
 
@@ -12,47 +12,31 @@ from absl import flags
 from tfgan_ema.cli.command import new_flags, run
 from tfgan_ema.errors import UsageError, unknown
 
-# name -> (module:function, what it is); the function takes the output folder and, but for the
-# dynamics, which have one, the budget; it returns the page to look at
+_LAB = "tfgan_ema.lab"
+# name -> (module, its `Experiment`, what it is); the dynamics have a function instead
 EXPERIMENTS = {
-    "dynamics": ("tfgan_ema.lab.dynamics.report:reproduce", "Dirac-GANs and bilinear games"),
-    "grid": (
-        "tfgan_ema.lab.experiments.grid:reproduce",
-        "a grid of Gaussians, averaging paper table 1",
-    ),
-    "ring": (
-        "tfgan_ema.lab.experiments.ring:reproduce",
-        "a ring of Gaussians, averages and LeakyEMA",
-    ),
-    "alpha_ring": ("tfgan_ema.lab.experiments.ring:reproduce_alpha", "the ring under alpha-losses"),
-    "images": (
-        "tfgan_ema.lab.experiments.images:reproduce",
-        "averages and LeakyEMA on real images",
-    ),
-    "fashion": (
-        "tfgan_ema.lab.experiments.images:reproduce_fashion",
-        "the same on Fashion-MNIST alone",
-    ),
-    "cifar": ("tfgan_ema.lab.experiments.images:reproduce_cifar", "the same on CIFAR-10 alone"),
-    "toy2d": ("tfgan_ema.lab.experiments.toy2d:reproduce", "Gaussian, line, circle, four lines"),
+    "dynamics": (f"{_LAB}.reports.dynamics", "reproduce", "Dirac-GANs and bilinear games"),
+    "grid": (f"{_LAB}.experiments.grid", "GRID", "a grid of Gaussians, averaging paper table 1"),
+    "ring": (f"{_LAB}.experiments.ring", "RING", "a ring of Gaussians, averages and LeakyEMA"),
+    "alpha_ring": (f"{_LAB}.experiments.ring", "ALPHA_RING", "the ring under alpha-losses"),
+    "images": (f"{_LAB}.experiments.images", "IMAGES", "averages and LeakyEMA on real images"),
+    "fashion": (f"{_LAB}.experiments.images", "FASHION", "the same on Fashion-MNIST alone"),
+    "cifar": (f"{_LAB}.experiments.images", "CIFAR", "the same on CIFAR-10 alone"),
+    "toy2d": (f"{_LAB}.experiments.toy2d", "TOY2D", "Gaussian, line, circle, four lines"),
 }
 
 FLAGS = new_flags()
 flags.DEFINE_string("out", None, "The folder to write into.", flag_values=FLAGS)
-flags.DEFINE_string(
-    "budget",
-    "desk",
-    "How much: smoke (a minute, to see it run), desk (an hour or two on two cores; cifar a night) "
-    "or paper (the authors' own). The dynamics have one budget, half a minute.",
-    flag_values=FLAGS,
-)
+flags.DEFINE_string("budget", "desk", "How much work, see above.", flag_values=FLAGS)
 
-_WIDTH = max(map(len, EXPERIMENTS))
-_LIST = "\n".join(f"  {name:{_WIDTH}}  {what}" for name, (_, what) in EXPERIMENTS.items())
+_LIST = "\n".join(f"  {name:<10}  {what}" for name, (_, _, what) in EXPERIMENTS.items())
 USAGE = f"""usage: tfgan-ema reproduce EXPERIMENT --out=DIR [--budget=smoke|desk|paper]
 
-Redoes an experiment of the papers and writes one HTML page with its figures and tables; a run that
-was interrupted goes on at the first cell that is not finished.
+Repeats an experiment of the papers and writes one HTML page with its figures and tables. To resume
+an interrupted run, repeat the command.
+
+Budgets: smoke takes a minute, to see it run; desk takes an hour or two on two cores (cifar a
+night); paper is the authors' own. The dynamics have one budget, half a minute.
 
 Experiments:
 {_LIST}"""
@@ -74,14 +58,9 @@ def reproduce(values: flags.FlagValues, words: list[str]) -> None:
     if words[0] not in EXPERIMENTS:
         raise unknown("experiment", words[0], EXPERIMENTS)
     out = output_folder(values.out)
-    module, function = EXPERIMENTS[words[0]][0].split(":")
-    budget = ()
-    if words[0] != "dynamics":  # which trains nothing and loads no Keras
-        from tfgan_ema import engines
-
-        engines.current()
-        budget = (values.budget,)
-    print(getattr(importlib.import_module(module), function)(out, *budget))
+    module, name, _ = EXPERIMENTS[words[0]]
+    experiment = getattr(importlib.import_module(module), name)
+    print(experiment(out) if words[0] == "dynamics" else experiment.run(out, values.budget))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

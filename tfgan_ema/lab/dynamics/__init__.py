@@ -1,91 +1,25 @@
+# ruff: noqa: F401, I001 (what is imported here is the package's interface)
 """The dynamics laboratory: why averaging and leaking work, on games small enough to solve.
 
-`games` are the vector fields, a class per method; `simulate` runs them; `spectra` looks at the
-equilibrium; `averages` are the closed forms of an averaged cycle; `plots` draws, `report` checks
-the papers' claims. NumPy, SciPy and matplotlib only.
+`games` are the vector fields, a class per objective; `regularisers` go around them; `simulate` runs
+them; `spectra` looks at the equilibrium; `averages` are the closed forms of an averaged cycle;
+`papers` are the papers' runs, and `claims` checks what the papers state. NumPy and SciPy only.
 """
 
-from tfgan_ema.lab.dynamics.averages import (
-    ema_amplitude,
-    ema_gain,
-    ema_on_cycle,
-    turn,
-    uniform_on_cycle,
-)
+# fmt: off
 from tfgan_ema.lab.dynamics.games import (
-    DRAGAN,
-    GAN,
-    GANQP,
-    L2,
-    LSGAN,
-    NSGAN,
-    R1,
-    R2,
+    AlphaGAN, Bilinear, GAN, GANQP, Game, LSGAN, NSGAN, NormalisedWGAN, RelativisticGAN, Separable,
     WGAN,
+)
+from tfgan_ema.lab.dynamics.regularisers import (
+    Consensus, DRAGAN, GradientPenalty, InstanceNoise, L2, LeakyEMA, R1, R2, UnnormalisedLeakyEMA,
     WGANGP,
-    AlphaGAN,
-    Bilinear,
-    Consensus,
-    Game,
-    GradientPenalty,
-    InstanceNoise,
-    LeakyEMA,
-    NormalisedWGAN,
-    RelativisticGAN,
-    Separable,
-    UnnormalisedLeakyEMA,
 )
 from tfgan_ema.lab.dynamics.simulate import RULES, Trajectory, descend, integrate
 from tfgan_ema.lab.dynamics.spectra import (
-    critical,
-    discriminant,
-    eigenvalues,
-    growth_rate,
-    leaky_margin,
-    leaky_polynomial,
-    routh_hurwitz,
-    spectral_radius,
-    update_matrix,
+    critical, discriminant, eigenvalues, growth_rate, leaky_margin, leaky_polynomial,
+    routh_hurwitz, spectral_radius, update_matrix,
 )
-
-__all__ = [
-    "DRAGAN",
-    "GAN",
-    "GANQP",
-    "L2",
-    "LSGAN",
-    "NSGAN",
-    "R1",
-    "R2",
-    "RULES",
-    "WGAN",
-    "WGANGP",
-    "AlphaGAN",
-    "Bilinear",
-    "Consensus",
-    "Game",
-    "GradientPenalty",
-    "InstanceNoise",
-    "LeakyEMA",
-    "NormalisedWGAN",
-    "RelativisticGAN",
-    "Separable",
-    "Trajectory",
-    "UnnormalisedLeakyEMA",
-    "critical",
-    "descend",
-    "discriminant",
-    "eigenvalues",
-    "ema_amplitude",
-    "ema_gain",
-    "ema_on_cycle",
-    "growth_rate",
-    "integrate",
-    "leaky_margin",
-    "leaky_polynomial",
-    "routh_hurwitz",
-    "spectral_radius",
-    "turn",
-    "uniform_on_cycle",
-    "update_matrix",
-]
+from tfgan_ema.lab.dynamics.averages import (
+    ema_amplitude, ema_gain, ema_on_cycle, turn, uniform_on_cycle,
+)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tfgan_ema.lab.dynamics.games import Array, check_decay
+from tfgan_ema.lab.dynamics.games import Array, check
 
 
 def ema_on_cycle(decay: ArrayLike, time: ArrayLike) -> Array:
@@ -17,7 +17,7 @@ def ema_on_cycle(decay: ArrayLike, time: ArrayLike) -> Array:
 
     The paper's formula, for both components and with the terms in ``decay^T`` kept.
     """
-    check_decay(decay)
+    check(decay=decay)
     rate, left = -np.log(decay), np.power(decay, time)
     x = rate * np.cos(time) + np.sin(time) - left * rate
     y = rate * np.sin(time) - np.cos(time) + left
@@ -26,14 +26,14 @@ def ema_on_cycle(decay: ArrayLike, time: ArrayLike) -> Array:
 
 def ema_amplitude(decay: ArrayLike) -> Array:
     """The radius that remains: ``L/sqrt(1 + L²)`` with ``L = -ln decay``."""
-    check_decay(decay)
+    check(decay=decay)
     rate = -np.log(decay)
     return rate / np.sqrt(1 + rate**2)
 
 
 def ema_gain(decay: ArrayLike, angle: ArrayLike) -> Array:
     """The same for descent turning by ``angle`` a step: ``(1-decay)/|1 - decay e^(-i angle)|``."""
-    check_decay(decay)
+    check(decay=decay)
     return (1 - np.asarray(decay)) / np.abs(1 - decay * np.exp(-1j * np.asarray(angle)))
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from tfgan_ema.errors import UsageError
-from tfgan_ema.lab.dynamics.games import Array, Game, matrix
+from tfgan_ema.lab.dynamics.games import Array, Game
 from tfgan_ema.lab.dynamics.simulate import check_rule
 
 
@@ -34,9 +34,7 @@ def update_matrix(
     slope = np.asarray(step)[..., None, None] * game.jacobian()
     one, zero = np.eye(game.rows), np.zeros((game.rows, game.rows))
     player = [np.outer(row, row) for row in one]  # picks one player's row
-    memory = np.swapaxes(
-        matrix([[t, p, *game.remember(t, *m)] for t, p, *m in one.tolist()]), -1, -2
-    )
+    memory = _memory_update(game)
     if rule == "alternating":
         generator = memory @ (one + player[0] @ slope)
         discriminator = np.linalg.matrix_power(one + player[1] @ slope, n_dis)
@@ -46,9 +44,16 @@ def update_matrix(
     moves = (player[0] + player[1]) @ slope
     if rule == "simultaneous":
         return memory @ (one + moves)
-    now, before, one, zero = np.broadcast_arrays(memory @ (one + 2 * moves), moves, one, zero)
-    before = -(memory @ before)
-    return np.concatenate([np.concatenate([now, before], -1), np.concatenate([one, zero], -1)], -2)
+    now, before = memory @ (one + 2 * moves), -memory @ moves
+    now, before, one, zero = np.broadcast_arrays(now, before, one, zero)
+    return np.block([[now, before], [one, zero]])
+
+
+def _memory_update(game: Game) -> Array:
+    """The linear map of the memory after a generator step, θ and ψ held fixed."""
+    theta, psi, *memory = np.eye(game.rows).reshape(game.rows, game.rows, *[1] * len(game.shape))
+    moved = np.broadcast_arrays(theta, psi, *game.remember(theta, *memory))
+    return np.moveaxis(np.stack(moved), (0, 1), (-2, -1))
 
 
 def spectral_radius(update: Array) -> Array:
@@ -58,9 +63,6 @@ def spectral_radius(update: Array) -> Array:
 
 def discriminant(square: Array) -> Array:
     """``Π_{i<j} (λ_i - λ_j)²``: negative where a pair of eigenvalues rotates, 0 where it meets."""
-    if square.shape[-1] == 2:  # from the entries: exact where the eigenvalues meet
-        a, b, c, d = (square[..., i, j] for i in (0, 1) for j in (0, 1))
-        return (a - d) ** 2 + 4 * b * c
     values = np.linalg.eigvals(square)
     i, j = np.triu_indices(square.shape[-1], 1)
     return ((values[..., i] - values[..., j]) ** 2).prod(-1).real

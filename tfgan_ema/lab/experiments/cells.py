@@ -1,8 +1,8 @@
-"""Runs the cells of an experiment side by side; a finished cell is never run again.
+"""Runs the cells of an experiment side by side; a finished cell never runs again.
 
-A cell is one piece of work with a name. What it returns is kept in ``OUT/cells/NAME.json``, and the
-tables and figures of an experiment are made from these files alone, so an interrupted run goes on
-at the first cell that is missing and ends with the same tables.
+A cell is one piece of work with a name. Its result is kept in ``OUT/cells/NAME.json``, and the
+tables and figures of an experiment are made from these files alone. An interrupted run therefore
+continues with the first cell that is missing and ends with the same tables.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import importlib
 import json
 import multiprocessing
 import os
-import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from concurrent import futures
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from tfgan_ema import files
 from tfgan_ema.errors import UsageError
 
 Progress = Callable[[float], None]
@@ -31,10 +31,10 @@ class Cell:
 
     Attributes:
         name: of its file.
-        function: ``"module:function"``, called with the options, the ``folder`` of the cells and a
-            ``progress(share)`` to call now and then with the share done in [0, 1]; returns what
-            JSON can hold. An ``.npz`` that a cell leaves in the folder may save another one work,
-            but must not change what it returns; they go when all cells are done.
+        function: ``"module:function"``. It is called with the options, the ``folder`` of the cells
+            and ``progress``, which takes the share done in [0, 1]; it returns what JSON can hold.
+            An ``.npz`` that a cell leaves in the folder may save another cell some work, but must
+            not change what that one returns; these files are removed when all cells are done.
         options: its keyword arguments, as JSON holds them.
         cost: about how many seconds it takes; the longest start first.
     """
@@ -46,30 +46,29 @@ class Cell:
 
 
 def run(cells: Sequence[Cell], out: Path, *, workers: int | None = None) -> dict[str, Any]:
-    """The results of all cells by name; those found in ``out`` are read, the others run.
+    """The results of all cells by name; finished ones are read from ``out``, the others run.
 
     Args:
         cells: what to run.
-        out: the experiment's folder, there or not yet.
-        workers: processes at a time, each on one thread; as many as there are cores unless given.
+        out: the folder of the experiment; it need not exist.
+        workers: processes at a time, each on one thread; by default as many as there are cores.
 
     Raises:
-        UsageError: the folder holds a cell of that name with other options.
+        UsageError: the folder holds a damaged cell, or one of that name with other options.
     """
     folder = out / "cells"
-    results = {cell.name: _read(out, cell) for cell in cells}
-    missing = [cell for cell in cells if results[cell.name] is None]
+    missing = [cell for cell in cells if record(out, cell) is None]
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
         missing.sort(key=lambda cell: -cell.cost)
         _run_all(missing, folder, min(workers or os.cpu_count() or 1, len(missing)))
-    for left in folder.glob("*.npz"):
-        left.unlink()
-    return {cell.name: results[cell.name] or _read(out, cell) for cell in cells}
+    for leftover in folder.glob("*.npz"):
+        leftover.unlink()
+    return {cell.name: record(out, cell)["result"] for cell in cells}
 
 
 def run_apart(function: Callable[[], None]) -> None:
-    """Runs a function in a process of its own, which leaves nothing behind in this one.
+    """Calls a function in a process of its own, which leaves nothing behind in this one.
 
     Raises:
         UsageError, or whatever else the function raises.
@@ -78,13 +77,13 @@ def run_apart(function: Callable[[], None]) -> None:
         pool.submit(function).result()
 
 
-def path(out: Path, cell: Cell) -> Path:
-    """Where a finished cell lies."""
-    return out / "cells" / f"{cell.name}.json"
+def record(out: Path, cell: Cell) -> dict[str, Any] | None:
+    """A finished cell's ``result``, ``seconds`` of one core and more; ``None``: it has to run.
 
-
-def _read(out: Path, cell: Cell) -> Any:
-    file = path(out, cell)
+    Raises:
+        UsageError: the file is damaged, or its cell has other options.
+    """
+    file = out / "cells" / f"{cell.name}.json"
     if not file.exists():
         return None
     try:
@@ -94,103 +93,79 @@ def _read(out: Path, cell: Cell) -> Any:
     wanted = json.loads(json.dumps([cell.function, cell.options]))
     if [stored["function"], stored["options"]] != wanted:
         raise UsageError(
-            f"{file} is of another budget or version: expected the cells of this run; give an "
-            "--out of its own."
+            f"{file} belongs to another budget or version: expected the cells of this run; choose "
+            "another --out."
         )
-    return stored["result"]
-
-
-def seconds(out: Path, cell: Cell) -> float:
-    """How long a finished cell took, in seconds of one core."""
-    return json.loads(path(out, cell).read_text())["seconds"]
+    return {"finished": file.stat().st_mtime, **stored}
 
 
 def made_by(out: Path, cell: Cell) -> str:
-    """The backend and the device that a finished cell was computed by."""
-    return json.loads(path(out, cell).read_text()).get("made_by", "an earlier version")
-
-
-def _made_by() -> str:
-    import keras
-
-    from tfgan_ema import engines
-
-    backend = keras.config.backend()
-    name = {"tensorflow": "TensorFlow", "jax": "JAX"}[backend]
-    return f"{name} {metadata.version(backend)} on {engines.current().device_kind()}"
+    """The backend and the device on which a finished cell was computed."""
+    return record(out, cell).get("made_by", "an earlier version")
 
 
 def _run_all(cells: Sequence[Cell], folder: Path, workers: int) -> None:
-    import tqdm
+    from tqdm import tqdm
 
     context = multiprocessing.get_context("spawn")
-    reports = context.Queue()
-    done = dict.fromkeys((cell.name for cell in cells), 0.0)
-    total = sum(cell.cost for cell in cells)
-    bar = tqdm.tqdm(
-        total=100, mininterval=1, miniters=0, smoothing=0,  # the mean rate: reports come in lumps
-        bar_format="{l_bar}{bar}| {elapsed} passed, {remaining} left{postfix}",
+    bar = tqdm(
+        total=sum(cell.cost for cell in cells), mininterval=1, miniters=0, smoothing=0,
+        bar_format="{l_bar}{bar}| {elapsed} passed, {remaining} left",
     )  # fmt: skip
-    pool = futures.ProcessPoolExecutor(workers, context, _one_thread, (reports,))
-    try:
-        pending = {pool.submit(_run_one, cell, folder): cell for cell in cells}
-        while pending:
-            finished, _ = futures.wait(pending, 0.5, futures.FIRST_COMPLETED)
-            for future in finished:
-                done[pending.pop(future).name] = 1.0
-                future.result()
-            with_news = _drain(reports)
-            done.update({name: max(done[name], share) for name, share in with_news})
-            share = sum(done[cell.name] * cell.cost for cell in cells) / total
-            left = sum(value < 1 for value in done.values())
-            bar.set_postfix_str(f"{left} of {len(cells)} cells to finish", refresh=False)
-            bar.update(100 * share - bar.n)
-    finally:
-        bar.close()
-        for process in pool._processes.values() if pool._processes else ():
-            process.terminate()
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _drain(reports: Any) -> list[tuple[str, float]]:
-    found = []
-    while True:
+    with context.Manager() as manager, bar:
+        shares = manager.dict()  # how much of each cell is done
+        pool = futures.ProcessPoolExecutor(workers, context, _use_one_thread)
         try:
-            found.append(reports.get_nowait())
-        except queue.Empty:
-            return found
+            pending = {pool.submit(_run_one, cell, folder, shares) for cell in cells}
+            while pending:
+                finished, pending = futures.wait(pending, 0.5, futures.FIRST_COMPLETED)
+                for future in finished:
+                    future.result()
+                done = shares.copy()
+                bar.update(sum(done.get(cell.name, 0) * cell.cost for cell in cells) - bar.n)
+        finally:
+            for process in pool._processes.values() if pool._processes else ():
+                process.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
-_REPORTS: Any = None
-
-
-def _one_thread(reports: Any) -> None:
-    """Prepares a worker: one thread, so that workers do not get in each other's way."""
-    global _REPORTS
-    _REPORTS = reports
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+def _devices() -> Any:
     from tfgan_ema import engines
 
-    engines.current().share_machine()
+    return engines.current()
 
 
-def _run_one(cell: Cell, folder: Path) -> None:
+def _use_one_thread() -> None:
+    """Prepares a worker, so that workers do not compete for the cores."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    _devices().share_machine()
+
+
+def _run_one(cell: Cell, folder: Path, shares: MutableMapping[str, float]) -> None:
     module, function = cell.function.split(":")
     start = time.process_time()
 
     def progress(share: float) -> None:
-        _REPORTS.put((cell.name, share))
+        shares[cell.name] = share
 
-    measure = getattr(importlib.import_module(module), function)
-    result = measure(**cell.options, folder=folder, progress=progress)
+    result = getattr(importlib.import_module(module), function)(
+        **cell.options, folder=folder, progress=progress
+    )
     stored = {
         "function": cell.function,
         "options": cell.options,
         "seconds": round(time.process_time() - start, 1),
-        "made_by": _made_by(),
+        "made_by": _backend_and_device(),
         "result": result,
     }
-    temporary = folder / f".{cell.name}.{os.getpid()}"
-    temporary.write_text(json.dumps(stored))
-    temporary.replace(folder / f"{cell.name}.json")
+    files.write_text(folder / f"{cell.name}.json", json.dumps(stored))
+    progress(1.0)
+
+
+def _backend_and_device() -> str:
+    from tfgan_ema import engines
+
+    backend = engines.current().__name__.rpartition(".")[-1]
+    name = {"tensorflow": "TensorFlow", "jax": "JAX"}[backend]
+    return f"{name} {metadata.version(backend)} on {_devices().device_kind()}"

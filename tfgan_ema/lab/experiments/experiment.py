@@ -1,10 +1,11 @@
-"""What every experiment does around its cells: the estimate, the CSV table, the page."""
+"""What every experiment does around its cells: the estimate, the table, the page."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import datetime
-import io
+import functools
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -12,73 +13,103 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from tfgan_ema import files
 from tfgan_ema.errors import unknown
-from tfgan_ema.lab.experiments import cells as cells_module
+from tfgan_ema.lab.experiments import cells as runner
 from tfgan_ema.lab.experiments.cells import Cell
 from tfgan_ema.lab.reports import pages
 
 BUDGETS = ("smoke", "desk", "paper")
 
+Row = dict[str, Any]
+Results = dict[str, Any]  # by name of the cell
 
-def run(
-    name: str,
-    title: str,
-    budget: str,
-    out: Path,
-    cells: Callable[[str], list[Cell]],
-    rows: Callable[[dict[str, Any]], list[dict[str, Any]]],
-    body: Callable[[list[dict[str, Any]], dict[str, Any]], list[str]],
-    prepare: Callable[[], None] | None = None,
-) -> Path:
-    """Runs the cells that are missing, writes ``results.csv`` and ``index.html``.
 
-    Args:
-        name: of the experiment on the command line.
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One experiment of the papers.
+
+    Attributes:
+        name: on the command line.
         title: of the page.
-        budget: one of `BUDGETS`.
-        out: the folder.
-        cells: budget -> cells, their cost in seconds of one core.
-        rows: results by cell -> rows of the table, one a seed and cell.
-        body: rows and results -> the page's markup.
-        prepare: makes what cells share, in a process of its own on all cores, if any is to run.
-
-    Returns:
-        The page.
-
-    Raises:
-        UsageError: an unknown budget, or a folder of another budget.
+        about: the introduction of the page: paragraphs with empty lines between them.
+        cells: budget -> cells, their cost in seconds of one core. A result is a list of rows, one
+            for each seed and measurement, or a dictionary that has such ``rows``.
+        head: cell -> what comes first in each of its rows in the table.
+        parts: budget, table, results -> the parts of the page, as `pages` makes them; text becomes
+            a paragraph.
+        prepare: called with the budget, in a process of its own on all cores, if any cell is to
+            run: makes what cells share.
     """
-    if budget not in BUDGETS:
-        raise unknown("budget", budget, BUDGETS)
-    wanted = cells(budget)
-    workers = os.cpu_count() or 1
-    left = [cell for cell in wanted if not cells_module.path(out, cell).exists()]
-    minutes = sum(cell.cost for cell in left) / min(workers, len(left) or 1) / 60
-    print(
-        f"{name}, budget {budget}: {len(left)} of {len(wanted)} cells to run, {workers} at a time, "
-        f"about {_duration(minutes)} (at the rate of cores with AVX-512). An interrupted run goes "
-        "on at the first cell that is missing.",
-        flush=True,
-    )
-    if left and prepare:
-        cells_module.run_apart(prepare)
-    results = cells_module.run(wanted, out, workers=workers)
-    table = rows(results)
-    _write(out / "results.csv", _csv(table))
-    made_by = sorted({cells_module.made_by(out, cell) for cell in wanted})
-    backend = "KERAS_BACKEND=jax " if all(by.startswith("JAX") for by in made_by) else ""
-    command = f"{backend}tfgan-ema reproduce {name} --budget={budget} --out={out}"
-    seconds = sum(cells_module.seconds(out, cell) for cell in wanted)
-    last = max(cells_module.path(out, cell).stat().st_mtime for cell in wanted)
-    made = (
-        f"<p>Made by <code>{command}</code> in cells of {_duration(seconds / 60)} together, one "
-        f"thread each, the last on {datetime.date.fromtimestamp(last)}; {' and '.join(made_by)}, "
-        f"{_versions()}. "
-        "Every seed is a row of <a href='results.csv'>results.csv</a>.</p>"
-    )
-    page = out / "index.html"
-    _write(page, pages.page(title, [made, *body(table, results)]))
-    return page
+
+    name: str
+    title: str
+    about: str
+    cells: Callable[[str], list[Cell]]
+    head: Callable[[Cell], Row]
+    parts: Callable[[str, list[Row], Results], list[str]]
+    prepare: Callable[[str], None] | None = None
+
+    def run(self, out: Path, budget: str) -> Path:
+        """Runs the cells that are missing, writes ``results.csv`` and ``index.html``.
+
+        Returns:
+            The page.
+
+        Raises:
+            UsageError: an unknown budget, or a folder with cells of another budget.
+        """
+        if budget not in BUDGETS:
+            raise unknown("budget", budget, BUDGETS)
+        cells, workers = self.cells(budget), os.cpu_count() or 1
+        missing = [cell for cell in cells if runner.record(out, cell) is None]
+        minutes = sum(cell.cost for cell in missing) / min(workers, len(missing) or 1) / 60
+        print(
+            f"{self.name}, budget {budget}: {len(missing)} of {len(cells)} cells to run, {workers} "
+            f"at a time, about {_duration(minutes)} (on cores with AVX-512). If the run is "
+            "interrupted, repeat the command to resume it.",
+            flush=True,
+        )
+        if missing and self.prepare:
+            runner.run_apart(functools.partial(self.prepare, budget))
+        results = runner.run(cells, out, workers=workers)
+        table = [self.head(cell) | row for cell in cells for row in _rows(results[cell.name])]
+        with files.replacing(out / "results.csv") as temporary, temporary.open("w") as file:
+            writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(table)
+        about = [" ".join(part.split()) for part in self.about.split("\n\n")]
+        records = [runner.record(out, cell) for cell in cells]
+        made_by = sorted({runner.made_by(out, cell) for cell in cells})
+        backend = "KERAS_BACKEND=jax " if all(by.startswith("JAX") for by in made_by) else ""
+        page = out / "index.html"
+        text = pages.render(
+            "experiment.html.j2",
+            title=self.title,
+            parts=[*about, *self.parts(budget, table, results)],
+            command=f"{backend}tfgan-ema reproduce {self.name} --budget={budget} --out={out}",
+            duration=_duration(sum(record["seconds"] for record in records) / 60),
+            date=datetime.date.fromtimestamp(max(record["finished"] for record in records)),
+            made_by=" and ".join(made_by),
+            versions=_versions(),
+        )
+        files.write_text(page, text)
+        return page
+
+
+def select(table: Sequence[Row], **wanted: Any) -> list[Row]:
+    """The rows with these values, by seed."""
+    rows = [row for row in table if all(row[key] == value for key, value in wanted.items())]
+    return sorted(rows, key=lambda row: row["seed"])
+
+
+def values(table: Sequence[Row], key: str, **wanted: Any) -> list[float]:
+    """One column of the rows with these values, by seed."""
+    return [row[key] for row in select(table, **wanted)]
+
+
+def _rows(result: Any) -> list[Row]:
+    return result["rows"] if isinstance(result, dict) else result
 
 
 def _duration(minutes: float) -> str:
@@ -87,19 +118,5 @@ def _duration(minutes: float) -> str:
 
 def _versions() -> str:
     packages = ("tfgan_ema", "keras", "numpy", "scipy")
-    found = [f"{name} {metadata.version(name)}" for name in packages]
-    return ", ".join([f"Python {platform.python_version()}", *found])
-
-
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    versions = (f"{name} {metadata.version(name)}" for name in packages)
+    return f"Python {platform.python_version()}, {', '.join(versions)}"

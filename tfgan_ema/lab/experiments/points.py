@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 from keras import ops
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-import zoo
 from tfgan_ema import averaging, checkpoint, losses, mixing, optimizers, penalties
-from tfgan_ema.gan import GAN
-from tfgan_ema.lab.stacked import slice_weights
+from tfgan_ema.gan import GAN as StackedGAN
+from tfgan_ema.lab.experiments.cells import Progress
+from tfgan_ema.lab.stacked.networks import stacked_mlp
 from tfgan_ema.latents import Draws
 
 Tensor = Any
 Sampler = Callable[[int, Draws], Tensor]
+Metric = Callable[[np.ndarray, np.ndarray], float]
+Panel = Callable[[Axes, int, int], None]  # draws into an axis, by row and column
 
 RAW = "none"  # the column of the generator that is not averaged
+SHOWN = 400  # samples in a picture
 
 
 class Method(NamedTuple):
@@ -29,7 +34,7 @@ class Method(NamedTuple):
         loss: arguments of `losses.get`.
         optimizer: of both players, as for `optimizers.get`.
         penalty: ``[name, options]`` of `penalties.get`, one each.
-        update: of the GAN.
+        update: the order of the GAN's updates.
     """
 
     loss: dict[str, Any]
@@ -49,31 +54,39 @@ def mixture(centers: np.ndarray, sigma: float) -> Sampler:
     return sample
 
 
+def averages(steps: int) -> dict[str, dict[str, Any]]:
+    """EMA 0.999 and the uniform average over the second half of training."""
+    return {
+        "ema": {"rule": "ema", "decay": 0.999},
+        "uniform": {"rule": "uniform", "start_step": steps // 2},
+    }
+
+
+def half_leak(leaky: bool, steps: int) -> dict[str, Any] | None:
+    """The leak of the experiments: half of the real batch, in the second half of training."""
+    return {"beta": 0.5, "start_step": steps // 2} if leaky else None
+
+
 def stack(
     method: Method,
     seeds: Sequence[int],
-    *,
     networks: dict[str, Any],
     latent: Any,
     averages: dict[str, dict[str, Any]],
     leak: dict[str, Any] | None,
-) -> GAN:
-    """A compiled stack of GANs, one a seed.
+) -> StackedGAN:
+    """A compiled stack of GANs, one for each seed.
 
     Args:
         method: how they are trained.
         seeds: of the networks' first weights and of every draw.
-        networks: options of the zoo's ``mlp``.
+        networks: options of the ``mlp``.
         latent: a prior.
         averages: name -> options of `averaging.get`.
         leak: options of `mixing.LeakyEMA`, or ``None``.
     """
-    generator, discriminator = zoo.build(
-        "mlp", seeds=seeds, latent_dim=latent.dim, **_tuples(networks)
-    )
-    gan = GAN(
-        generator,
-        discriminator,
+    gan = StackedGAN(
+        *stacked_mlp(seeds=seeds, latent_dim=latent.dim, **networks),
         latent=latent,
         loss=losses.get(**method.loss),
         penalties=[penalties.get(name, **options) for name, options in method.penalty],
@@ -86,73 +99,130 @@ def stack(
     return gan
 
 
-def _tuples(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
-
-
 def train(
-    gan: GAN, real: Sampler, batch_size: int, steps: int, every: int, middle: Path | None = None
-) -> Iterator[tuple[int, dict[str, float]]]:
-    """Trains and stops every ``every`` steps, last at ``steps``: yields the step and the logs.
+    gan: StackedGAN,
+    real: Sampler,
+    batch_size: int,
+    steps: int,
+    every: int,
+    middle: Path | None = None,
+    progress: Progress = lambda share: None,
+) -> Iterator[int]:
+    """Trains; yields the step every ``every`` steps, last at ``steps``.
 
-    A leak that starts halfway changes nothing before. Given a file ``middle``, the GAN without a
-    leak leaves its state there halfway; the one with a leak goes on from it where it finds it, and
-    yields nothing of the first half.
+    Until a leak starts, halfway, training with and without it is the same. Given a file ``middle``,
+    the GAN without a leak writes its state there halfway. The one with a leak continues from that
+    state if the file exists, and yields nothing of the first half.
     """
-    rows, half = gan.stack * batch_size, steps // 2
+    rows, half = len(gan.seed) * batch_size, steps // 2
 
     def batch(step: Tensor) -> Tensor:
         return real(rows, Draws(gan.seed, step, "data/"))
 
     if middle and gan.leak:
         if middle.exists():
-            go_on_from(gan, middle)
+            restore(gan, middle)
         else:
             gan.run(batch, half)
     while gan.steps_done < steps:
-        logs = gan.run(batch, min(every, steps - gan.steps_done))
+        gan.run(batch, min(every, steps - gan.steps_done))
         if middle and gan.steps_done == half:
-            checkpoint.write(middle, checkpoint.to_arrays(gan.state()))
-        yield gan.steps_done, logs
+            save(gan, middle)
+        yield gan.steps_done
+        progress(gan.steps_done / steps)
 
 
-def go_on_from(gan: GAN, path: Path) -> None:
-    """Puts the state of a GAN without a leak into one that differs in nothing else."""
-    arrays, _ = checkpoint.read(path)
+def save(gan: Any, path: Path, **metadata: Any) -> None:
+    """Writes the state of a GAN, and what else JSON can hold."""
+    checkpoint.write(path, checkpoint.to_arrays(gan.state()), **metadata)
+
+
+def restore(gan: Any, path: Path) -> dict[str, Any]:
+    """Gives a GAN the state in a file, whose GAN may lack its leak; returns the metadata."""
+    arrays, metadata = checkpoint.read(path)
     state = gan.state()
     checkpoint.assign({key: state[key] for key in arrays}, arrays, path)
+    return metadata
 
 
-def columns(gan: GAN) -> dict[str, int | None]:
+def columns(gan: Any) -> dict[str, int | None]:
     """The generators of a run: column -> index of the average, ``None`` for the raw one."""
     return {RAW: None} | {shadow.rule.name: i for i, shadow in enumerate(gan.shadows)}
 
 
-def samples(gan: GAN, latent: np.ndarray) -> dict[str, np.ndarray]:
+def samples(gan: StackedGAN, latent: np.ndarray) -> dict[str, np.ndarray]:
     """Column -> points [S, n, 2] that each generator makes of the same latents [n, d]."""
-    everyone = np.tile(latent, (gan.stack, 1))
+    seeds, count = len(gan.seed), len(latent)
+    repeated = np.tile(latent, (seeds, 1))
     return {
-        column: gan.generate(everyone, average=index).reshape(gan.stack, len(latent), -1)
-        for column, index in columns(gan).items()
+        column: gan.generate(repeated, average=average).reshape(seeds, count, -1)
+        for column, average in columns(gan).items()
     }
 
 
+def shown(made: dict[str, np.ndarray]) -> dict[str, list[list[float]]]:
+    """What a picture needs of `samples`: some points of the first seed, rounded."""
+    return {column: np.round(all_[0, :SHOWN], 3).tolist() for column, all_ in made.items()}
+
+
 def draw(real: Sampler, count: int, seed: int) -> np.ndarray:
-    """``count`` real points for measuring; a stream apart from training's."""
+    """``count`` real points for measuring; their stream is not the one of training."""
     return ops.convert_to_numpy(real(count, Draws(seed, 0, "reference/")))
 
 
-def support(gan: GAN, extent: float, side: int = 60) -> np.ndarray:
+class Distances:
+    """Distances between what the generators of a stack make and fresh real points.
+
+    Args:
+        real: draws the real points.
+        count: points of each set.
+    """
+
+    def __init__(self, real: Sampler, count: int) -> None:
+        self._real, self._count = real, count
+        self._values = defaultdict(lambda: defaultdict(list))
+
+    def measure(self, gan: StackedGAN, step: int, **metrics: Metric) -> dict[str, np.ndarray]:
+        """Measures at a step, by named metrics of two sets of points; returns the `samples`."""
+        latent = np.random.default_rng(step).standard_normal((self._count, 2), np.float32)
+        made, truth = samples(gan, latent), draw(self._real, self._count, seed=step)
+        for column, stack in made.items():
+            for seed, points in enumerate(stack):
+                for name, metric in metrics.items():
+                    self._values[seed, column][name].append(metric(points, truth))
+        return made
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each seed and column, with the mean of each metric over the steps."""
+        return [
+            {"seed": seed, "column": column} | {k: float(np.mean(v)) for k, v in row.items()}
+            for (seed, column), row in self._values.items()
+        ]
+
+
+def support(gan: StackedGAN, extent: float, side: int = 60) -> np.ndarray:
     """Logits [side, side] of the first seed's discriminator over [-extent, extent]^2."""
     axis = np.linspace(-extent, extent, side, dtype=np.float32)
     points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    logits = gan.logits(ops.convert_to_tensor(np.tile(points, (gan.stack, 1))))
+    logits = gan.logits(ops.convert_to_tensor(np.tile(points, (len(gan.seed), 1))))
     return ops.convert_to_numpy(logits)[: side**2].reshape(side, side)
 
 
-def single(gan: GAN, index: int, networks: dict[str, Any]) -> list[keras.Model]:
-    """Plain networks with the weights of one seed of a stack: generator and discriminator."""
-    plain = zoo.build("mlp", latent_dim=gan.latent.dim, **_tuples(networks))
-    for network, stacked in zip(plain, (gan.generator, gan.discriminator), strict=True):
-        network.set_weights(slice_weights(stacked, index))
-    return list(plain)
+def panels(rows: Sequence[str], titles: Sequence[str], extent: float, draw: Panel) -> Figure:
+    """Pictures of the plane, [-extent, extent]^2: a row for each of ``rows``, titles above."""
+    figure = Figure(figsize=(1.8 * len(titles), 1.8 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), len(titles), squeeze=False)
+    limits = (-extent, extent)
+    for i, j in np.ndindex(axes.shape):
+        draw(axes[i, j], i, j)
+        axes[i, j].set(xlim=limits, ylim=limits, xticks=[], yticks=[], aspect="equal")
+    for axis, row in zip(axes[:, 0], rows, strict=True):
+        axis.set_ylabel(row, fontsize=9)
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=9)
+    return figure
+
+
+def scatter(axis: Axes, points: Any, color: str) -> None:
+    """Points of a picture, [n, 2]."""
+    axis.scatter(*np.asarray(points).T, s=2, color=color, lw=0, rasterized=True)

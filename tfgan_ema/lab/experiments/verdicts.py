@@ -1,45 +1,87 @@
-"""Whether a result agrees with a paper's, each by a stated test at the 5 % level."""
+"""Whether results differ, each by a stated test at the 5 % level, in words for a table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from tfgan_ema.lab.experiments.experiment import values
+
+Table = Sequence[dict[str, Any]]
+Columns = Mapping[str, Mapping[str, Any]]
+Pairs = Mapping[str, tuple[str, str]]
+
 LEVEL = 0.05
 
 
-def spread(values: Sequence[float]) -> str:
-    """``mean ± standard deviation``; one value has none."""
-    sd = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.4f}{sd}"
+def mean_and_deviation(numbers: Sequence[float]) -> str:
+    """``mean ± standard deviation``; one value has no deviation."""
+    deviation = f" ± {np.std(numbers, ddof=1):.4f}" if len(numbers) > 1 else ""
+    return f"{np.mean(numbers):.4f}{deviation}"
 
 
-def against(values: Sequence[float], mean: float, std: float, count: int) -> str:
+def against(ours: Sequence[float], mean: float, std: float, count: int) -> str:
     """Welch's test of our seeds against a paper's mean and standard deviation of ``count`` runs.
 
     Returns:
         ``"agrees"`` where the means do not differ at the 5 % level, else ``"differs (lower)"`` or
         ``"differs (higher)"``, ours being lower or higher.
     """
-    ours, sd = float(np.mean(values)), float(np.std(values, ddof=1))
-    p = stats.ttest_ind_from_stats(ours, sd, len(values), mean, std, count, equal_var=False).pvalue
-    return "agrees" if p >= LEVEL else f"differs ({'lower' if ours < mean else 'higher'})"
+    middle, sd = np.mean(ours), np.std(ours, ddof=1)
+    p = stats.ttest_ind_from_stats(middle, sd, len(ours), mean, std, count, equal_var=False).pvalue
+    return "agrees" if p >= LEVEL else f"differs ({'lower' if middle < mean else 'higher'})"
 
 
-def lower(values: Sequence[float], others: Sequence[float]) -> tuple[str, float, float]:
-    """Whether ``values`` are below ``others``, seed by seed: a paired t-test, two-sided.
+def lower(ours: Sequence[float], others: Sequence[float]) -> tuple[str, float, float]:
+    """Whether ``ours`` are below ``others``, seed by seed: a paired t-test, two-sided.
 
     Returns:
-        ``"lower"``, ``"higher"`` or ``"undecided"``; the mean difference; the p-value.
+        ``"lower"``, ``"higher"`` or ``"undecided"``; the mean difference; the p-value, which is
+        not a number for one seed.
     """
-    difference = np.asarray(values) - np.asarray(others)
+    difference = np.subtract(ours, others)
     p = float(stats.ttest_1samp(difference, 0.0).pvalue) if len(difference) > 1 else float("nan")
     mean = float(difference.mean())
     if not p < LEVEL:
         return "undecided", mean, p
     return ("lower" if mean < 0 else "higher"), mean, p
+
+
+def ordering(ours: Sequence[float], others: Sequence[float]) -> str:
+    """The claim that ``ours`` are below ``others``: ``holds: -0.0104 (p = 0.0004)``.
+
+    Of one seed only the difference.
+    """
+    word, difference, p = lower(ours, others)
+    if len(ours) == 1:
+        return f"{difference:+.4f}"
+    word = {"lower": "holds", "higher": "is reversed"}.get(word, word)
+    return f"{word}: {difference:+.4f} (p = {p:.2g})"
+
+
+def means(table: Table, key: str, columns: Columns, **wanted: Any) -> list[str]:
+    """Means and deviations over the seeds, one for each column of a page.
+
+    Args:
+        table: rows of results.
+        key: what is averaged.
+        columns: name -> what the rows of the column have in common.
+        **wanted: what all rows have in common.
+    """
+    filters = [{**wanted, **column} for column in columns.values()]
+    return [mean_and_deviation(values(table, key, **each)) for each in filters]
+
+
+def orderings(table: Table, key: str, columns: Columns, pairs: Pairs, **wanted: Any) -> list[str]:
+    """`ordering` for each of ``pairs``, claim -> columns of which the first is to be lower.
+
+    The other arguments are those of `means`.
+    """
+    distances = {name: values(table, key, **wanted, **column) for name, column in columns.items()}
+    return [ordering(distances[low], distances[high]) for low, high in pairs.values()]
 
 
 def wilson(successes: int, count: int) -> tuple[float, float]:
@@ -58,3 +100,9 @@ def rate(successes: int, count: int) -> str:
 def rates_differ(a: int, b: int, count_a: int, count_b: int) -> float:
     """p-value of Fisher's exact test, two-sided, that two rates are equal."""
     return float(stats.fisher_exact([[a, count_a - a], [b, count_b - b]]).pvalue)
+
+
+def rate_difference(a: int, count_a: int, b: int, count_b: int) -> str:
+    """``-5 points (p = 0.62)``: the difference of two rates, with Fisher's exact test."""
+    difference = 100 * (a / count_a - b / count_b)
+    return f"{difference:+.0f} points (p = {rates_differ(a, b, count_a, count_b):.2g})"

@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 from tfgan_ema import export, runs
 from tfgan_ema.data import png
 from tfgan_ema.errors import UsageError, unknown
-from tfgan_ema.lab.reports import run as report
+from tfgan_ema.lab.reports import pictures
 from tfgan_ema.metrics import Evaluator
 from tfgan_ema.metrics.evaluator import METRICS
 from tfgan_ema.records import read_table
@@ -273,7 +273,7 @@ def _history(workdir: Path) -> dict[str, dict[str, list[list[float]]]]:
 def _copy_pictures(samples: Path, folder: Path) -> None:
     """Some of a run's pictures over the steps, for the gallery."""
     folder.mkdir()
-    for picture in report.spread(report.pictures(samples), STEPS):
+    for picture in pictures.evenly_spaced(pictures.sample_pictures(samples), STEPS):
         shutil.copy(picture, folder)
 
 

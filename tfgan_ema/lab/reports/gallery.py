@@ -1,35 +1,23 @@
-"""One HTML page of all shipped models: samples, scores, curves, interpolations, how to use them.
+"""The page of all shipped models: samples, scores, curves, interpolations, how to use them.
 
-Everything is read from the models and their cards; the look is that of `report`.
+Everything is read from the models and their cards.
 """
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from tfgan_ema import data, latents, runs
 from tfgan_ema.errors import UsageError
 from tfgan_ema.export import ExportedGenerator
-from tfgan_ema.lab.reports import cards, charts, pages
-from tfgan_ema.lab.reports import run as report
+from tfgan_ema.lab.reports import cards, charts, interpolation, pages, pictures
 from zoo import shipped
-
-STYLE = (
-    report.STYLE
-    + """
-.card { border-top: 1px solid #8886; margin-top: 3rem; padding-top: .5rem }
-.card h3 { margin: 1.5rem 0 .3rem; font-size: 1.05rem }
-pre { overflow-x: auto; padding: .7rem 1rem; border: 1px solid #8886; border-radius: 4px;
-  font-size: .85rem }
-.facts td:last-child { overflow-wrap: anywhere; min-width: 10rem }
-"""
-)
 
 
 def page() -> str:
@@ -41,92 +29,43 @@ def page() -> str:
     names = shipped.names()
     if not names:
         raise UsageError(f"{shipped.FOLDER} holds no model: `tfgan-ema zoo add` makes one.")
-    links = [f'<a href="#{report.anchor(name)}">{name}</a>' for name in names]
-    lead = (
-        "Averaged generators that come with the package. Samples are the first of seed 0: none is "
-        "chosen."
-    )
-    body = [f'<p class="lead">{lead}</p>', f"<nav>{' '.join(links)}</nav>"]
-    body += [_model(shipped.card(name), shipped.folder(name)) for name in names]
-    return pages.page("Trained models", [*body, report.SCRIPT], STYLE)
+    models = [_model(shipped.card(name), shipped.folder(name)) for name in names]
+    return pages.render("gallery.html.j2", title="Trained models", models=models)
 
 
-def _model(card: Mapping[str, Any], folder: Path) -> str:
-    name, drawn = card["name"], card["samples"]
+def _model(card: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """What the page shows of a model."""
     with Image.open(folder / "samples.png") as file:
-        picture = np.asarray(file)
-    said = f"First {drawn['count']} samples of seed {drawn['seed']}"
-    paths, remark = _paths(card, folder)
-    head = ("metric", "raw", "averaged", "averaged - raw")
-    drawn_curves = [charts.lines(metric, curves) for metric, curves in card["history"].items()]
-    limits = "".join(f"<li>{html.escape(limit)}</li>" for limit in card["limits"])
-    parts = [
-        f'<section class="card" id="{report.anchor(name)}"><h2>{html.escape(name)}</h2>',
-        report.note(_lead(card)),
-        report.pair([report.figure(said, picture, f"{said} of {name}"), paths]),
-        report.note(remark),
-        *_steps(card, folder),
-        "<h3>Scores</h3>",
-        pages.table(head, cards.score_rows(card)),
-        report.note(cards.scores_note(card)),
-        report.pair(drawn_curves),
-        f"<h3>Use</h3><pre tabindex='0'>{html.escape(_use(name))}</pre>",
-        f"<h3>Limits</h3><ul>{limits}</ul>",
-        f'<details><summary>How it was made</summary><div class="facts">{_made(card)}</div>'
-        "</details></section>",
-    ]
-    return "\n".join(parts)
+        samples = np.asarray(file)
+    caption = f"First {card['samples']['count']} samples of seed {card['samples']['seed']}"
+    first = pictures.figure(caption, samples, f"{caption} of {card['name']}")
+    paths, interpolated = _interpolation(card, folder)
+    shown = ["raw", f"averaged ({next(iter(card['config']['averages']))})"]
+    if len(card["data"]["shape"]) == 1:  # points: the pictures show the average alone
+        shown = shown[1:]
+    return {
+        "card": card,
+        "figures": [first, interpolated],
+        "paths": paths,
+        "frames": pictures.frames(pictures.sample_pictures(folder / "steps"), shown),
+        "scores": cards.score_rows(card),
+        "scores_note": cards.scores_note(card),
+        "charts": [charts.lines(metric, curves) for metric, curves in card["history"].items()],
+        "settings": runs.flatten(card["config"]),
+    }
 
 
-def _lead(card: Mapping[str, Any]) -> str:
-    network, trained_on = card["config"]["network"]["name"], card["data"]
-    return (
-        f"{network} on {trained_on['name']}, {card['parameters']:,} parameters, "
-        f"{card['bytes'] / 1e6:.2f} MB; average {card['average']} after {card['steps']:,} steps, "
-        f"{card['hours']:.2f} hours on {card['device']}. Licence {card['licence']}; of the data: "
-        f"{trained_on['licence']}."
-    )
-
-
-def _steps(card: Mapping[str, Any], folder: Path) -> list[str]:
-    """Pictures of the run behind a slider, where the card's run had some."""
-    found = report.pictures(folder / "steps")
-    if not found:
-        return []
-    names = ["raw", f"averaged ({next(iter(card['config']['averages']))})"]
-    shown = names if len(card["data"]["shape"]) == 3 else names[-1:]
-    said = "The same latents at every step; the arrow keys move the slider."
-    return ["<h3>Over training</h3>", report.note(said), report.strip(found, shown)]
-
-
-def _paths(card: Mapping[str, Any], folder: Path) -> tuple[str, str]:
-    """What the model makes along the paths that a report shows, and what they are."""
+def _interpolation(card: Mapping[str, Any], folder: Path) -> tuple[str, Markup]:
+    """The paths that a run's page shows, described, and what the model makes along them."""
     model = ExportedGenerator(folder)
     dim = model.signatures["serving_default"].structured_input_signature[1]["latent"].shape[1]
     images = len(card["data"]["shape"]) == 3
     prior = latents.get(card["config"]["latent"], dim)
-    paths = report.latent_paths(prior, card["data"]["num_classes"], images)
+    paths = interpolation.latent_paths(prior, card["data"]["num_classes"], images)
     inputs = paths.latents if paths.labels is None else [paths.latents, paths.labels]
-    samples = ground = None
+    samples = reference = None
     if not images:  # mixtures, which are drawn, not fetched
-        samples = model.sample(report.CLOUD, 1)
-        ground = data.load(card["data"]["name"]).batch(range(report.CLOUD))[0]
-    drawn = report.paths_figure("Interpolation", np.asarray(model(inputs)), samples, ground)
-    return drawn, paths.said
-
-
-def _use(name: str) -> str:
-    return (
-        f"tfgan-ema sample --model={name} --count=64 --out=samples.png\n\n"
-        f'import zoo\nsamples = zoo.load("{name}").sample(64, seed=0)'
-    )
-
-
-def _made(card: Mapping[str, Any]) -> str:
-    facts = {
-        **{f"command: {key}": command for key, command in card["commands"].items()},
-        "sha256 of the samples": card["samples"]["sha256"],
-        "made with": ", ".join(f"{key} {value}" for key, value in card["versions"].items()),
-        **{f"config.{key}": str(value) for key, value in runs.flatten(card["config"]).items()},
-    }
-    return pages.table(("", ""), facts.items())
+        samples = model.sample(interpolation.CLOUD, 1)
+        reference = data.load(card["data"]["name"]).batch(range(interpolation.CLOUD))[0]
+    made = np.asarray(model(inputs))
+    return paths.description, interpolation.figure("Interpolation", made, samples, reference)

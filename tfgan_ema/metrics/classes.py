@@ -1,0 +1,76 @@
+"""Metrics of samples that are sorted into classes or modes; they need no reference set."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.distance import cdist
+from scipy.special import xlogy
+
+from tfgan_ema.errors import UsageError
+from tfgan_ema.metrics.arrays import as_features, positive_count, same_width
+
+
+def inception_score(probabilities: object, *, splits: int = 10) -> tuple[float, float]:
+    """The Inception Score (Salimans et al. 2016), ``exp E KL(p(y|x) || p(y))``, over splits.
+
+    Args:
+        probabilities: class probabilities ``[n, classes]``, rows that sum to 1; NumPy or tensor.
+        splits: the set is cut into this many consecutive parts, each scored on its own.
+
+    Returns:
+        The mean score, between 1 and the number of classes, and its standard deviation over splits.
+
+    Raises:
+        UsageError: NaN, fewer samples than splits, or rows that are not probabilities.
+    """
+    p = as_features(probabilities, "the probabilities", at_least=positive_count(splits, "splits"))
+    if p.min() < 0 or np.abs(p.sum(axis=1) - 1).max() > 1e-3:
+        raise UsageError("rows of the probabilities do not sum to 1: were logits passed instead?")
+    scores = []
+    for part in np.array_split(p, splits):
+        marginal = part.mean(axis=0)
+        divergence = xlogy(part, part).sum(axis=1) - xlogy(part, marginal).sum(axis=1)
+        scores.append(np.exp(divergence.mean()))
+    return float(np.mean(scores)), float(np.std(scores))
+
+
+def mode_coverage(
+    samples: object, modes: object, std: float, *, weights: object | None = None
+) -> dict[str, float]:
+    """How well samples cover a mixture of known modes.
+
+    The definitions of the 2-D ring in Otstot (2023): a sample belongs to its nearest mode and is of
+    high quality within three standard deviations of it; a mode is covered when at least one of its
+    samples is of high quality; the divergence compares counts of samples by nearest mode, each
+    count plus one.
+
+    Args:
+        samples: shape ``[n, d]``; NumPy or tensor.
+        modes: the centres, shape ``[k, d]``.
+        std: the standard deviation of every mode, > 0.
+        weights: the modes' true probabilities ``[k]``; ``None`` means equal.
+
+    Returns:
+        ``modes`` (how many are covered), ``high_quality`` (the share of such samples, in [0, 1])
+        and ``mode_kl`` (KL of the true to the generated distribution over modes, >= 0, in nats).
+
+    Raises:
+        UsageError: NaN, no samples, different widths, or a std that is not positive.
+    """
+    samples, modes = as_features(samples, "the samples"), as_features(modes, "the modes")
+    same_width(samples.shape[1], modes.shape[1])
+    if not std > 0:
+        raise UsageError(f"std is {std!r}: expected a positive number.")
+    squared = cdist(samples, modes, "sqeuclidean")
+    nearest = squared.argmin(axis=1)
+    good = squared.min(axis=1) <= (3 * std) ** 2
+    true = np.ones(len(modes)) if weights is None else np.asarray(weights, np.float64)
+    if true.shape != (len(modes),) or true.min() <= 0:
+        raise UsageError(f"weights are {true}: expected {len(modes)} positive numbers.")
+    true = true / true.sum()
+    counts = np.bincount(nearest, minlength=len(modes)) + 1.0
+    return {
+        "modes": float(len(np.unique(nearest[good]))),
+        "high_quality": float(good.mean()),
+        "mode_kl": max(float(true @ np.log(true / (counts / counts.sum()))), 0.0),
+    }

@@ -1,0 +1,121 @@
+"""The set that samples are compared with: its statistics are computed once and kept on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from tfgan_ema import data
+from tfgan_ema.cache import cache_dir
+from tfgan_ema.data.source import Source
+from tfgan_ema.errors import UsageError
+from tfgan_ema.metrics import features, manifold, statistics
+from tfgan_ema.metrics.statistics import Statistics
+
+
+class Reference:
+    """Statistics of a reference set by feature space, from memory, a file, the cache or images.
+
+    The cache's files are named by a hash of the samples, so that equal sets share them.
+    """
+
+    def __init__(
+        self,
+        given: str | os.PathLike | Source,
+        *,
+        samples: int | None,
+        batch: int,
+        split: str,
+        data_dir: str | os.PathLike | None,
+        progress: bool,
+    ) -> None:
+        """Creates the reference; nothing is read yet. See `Evaluator` for the arguments."""
+        self.given, self.samples, self.batch = given, samples, batch
+        self.split, self.data_dir, self.progress = split, data_dir, progress
+        self.known: dict[str, Statistics] = {}  # by feature space
+        self._paths: dict[str, Path] = {}  # where the cache keeps them
+
+    def statistics(self, space: str, shape: tuple[int, ...], needs: set[str]) -> Statistics:
+        """The statistics in one feature space.
+
+        Args:
+            space: its name.
+            shape: of the samples that are compared with the reference.
+            needs: ``"moments"``, ``"features"``, ``"radii"``, or several.
+
+        Raises:
+            UsageError: the reference cannot be loaded, or its samples have another shape.
+        """
+        keep = needs != {"moments"}
+        if space not in self.known:
+            is_file = not isinstance(self.given, Source) and str(self.given).endswith(".npz")
+            read = self._from_file if is_file else self._from_set
+            self.known[space] = read(space, shape, keep)
+        known = self.known[space]
+        if known.shape != shape:
+            raise UsageError(
+                f"the samples have shape {shape} and the reference {known.shape}: bring the "
+                "reference to the samples' size (image_size)."
+            )
+        if "radii" in needs and known.radii is None:
+            known.radii = manifold.radii(known.features)  # takes as long as all else together
+            if space in self._paths:
+                statistics.save(self._paths[space], [known])
+        return known
+
+    def _from_file(self, space: str, shape: tuple[int, ...], keep: bool) -> Statistics:
+        stored = statistics.load(Path(self.given), space)
+        if keep and stored.features is None:
+            raise UsageError(
+                f"{self.given} holds moments alone: it serves Frechet distances; give the images "
+                "for the other metrics."
+            )
+        return stored
+
+    def _from_set(self, space: str, shape: tuple[int, ...], keep: bool) -> Statistics:
+        source = self._source(shape)
+        count = self.samples or source.count
+        if count > source.count:
+            raise UsageError(
+                f"reference_samples {count}: the reference {source.name} has {source.count}."
+            )
+        indices = np.arange(count) * source.count // count  # evenly spread
+        digest = hashlib.sha256(f"{features.version(space)} {source.shape}".encode())
+        for samples in batches(source, indices, 1000):
+            digest.update(np.ascontiguousarray(samples))
+        folder = cache_dir(self.data_dir) / "statistics"
+        path = self._paths[space] = folder / f"{space}-{digest.hexdigest()[:32]}.npz"
+        with contextlib.suppress(UsageError):  # a missing or damaged file is made anew
+            stored = statistics.load(path, space)
+            if stored.features is not None or not keep:
+                return stored
+        label = f"reference {space}" if self.progress else ""
+        drawn = batches(source, indices, self.batch, label)
+        computed = statistics.collect(drawn, {space: keep})[space]
+        statistics.save(path, [computed])
+        return computed
+
+    def _source(self, shape: tuple[int, ...]) -> Source:
+        if isinstance(self.given, Source):
+            return self.given
+        name = os.fspath(self.given)
+        if Path(name).is_dir():
+            name = f"folder:{name}"
+        size = {"image_size": shape[0], "channels": shape[2]} if len(shape) == 3 else {}
+        split = "train" if name.startswith("folder:") else self.split
+        return data.load(name, split=split, data_dir=self.data_dir, **size)
+
+
+def batches(
+    source: Source, indices: np.ndarray, size: int, label: str = ""
+) -> Iterator[np.ndarray]:
+    """The samples of these indices, ``size`` at a time; a label shows a progress bar."""
+    parts = [indices[start : start + size] for start in range(0, len(indices), size)]
+    for part in tqdm(parts, label, unit=" batches", disable=not label):
+        yield source.batch(part)[0]
