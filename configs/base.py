@@ -1,10 +1,25 @@
-"""The keys that all experiments share. A config file starts from these and changes a few.
+"""The keys of an experiment and their defaults. A config file starts from these and changes a few.
 
 Steps count generator updates. ``batch_size`` is the global batch of one discriminator update, so a
 step reads ``n_dis * batch_size`` real images.
+
+Each part is a label with a dictionary of options, which are the arguments of its Python class;
+``kind`` says which class where the label does not. ``None`` switches a part off, or leaves an
+option at its default.
 """
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+from tfgan_ema.errors import UsageError, unknown
+
+COUNTS = ("steps", "batch_size", "n_dis", "accumulate", "steps_per_execution", "keep_checkpoints")
+INTERVALS = ("log_every", "sample_every", "checkpoint_every", "evaluate_every")  # None: never
+# Their options are open: those of the class that `kind`, or the label, names.
+PARTS = (
+    "network", "latent", "loss", "penalties", "averages", "leak", "augment", "top_k",
+    "d_optimizer", "g_optimizer",
+)  # fmt: skip
 
 
 def get_config() -> ConfigDict:
@@ -15,51 +30,39 @@ def get_config() -> ConfigDict:
             "batch_size": 64,
             "n_dis": 1,
             "seed": 0,
-            # Where the images come from; `fallback` is used, and named, where `name` cannot be had.
-            # image_size 0 is the network's; channels 0 the set's.
             "data": {
-                "name": "cifar10",
+                "name": "cifar10",  # see `tfgan-ema data list`, or folder:PATH, or tfds:NAME
                 "split": "train",
-                "image_size": 0,
-                "channels": 0,
+                "image_size": placeholder(int),  # None: what the network expects
+                "channels": placeholder(int),  # None: as many as the data have
                 "flip": False,
                 "labels": False,
-                "data_dir": "",
-                "fallback": "",
+                "data_dir": placeholder(str),  # None: the cache
+                "fallback": placeholder(str),  # used, with a notice, if `name` is not available
             },
-            "network": {"name": "sngan_32", "width": 1.0},
-            "latent": "normal",
-            "loss": {"name": "non_saturating"},
-            "penalties": ConfigDict(),  # name -> options, e.g. {"r1": {"weight": 10.0}}
-            "averages": {"ema": {"rule": "ema", "decay": 0.999, "start_step": 0}},
-            # beta 0 is no leak; auto starts it where the evaluated metric flattens.
-            "leak": {
-                "beta": 0.0,
-                "start_step": 0,
-                "auto": False,
-                "mode": "sync",
-                "average": 0,
-                "ramp": 0,
-                "model": "",
-            },
-            "augment": ConfigDict(),  # name -> options, e.g. {"diff_augment": {}}
-            "top_k": ConfigDict(),  # e.g. {"least": 0.5}
+            "network": {"kind": "sngan_32", "width": 1.0},
+            "latent": {"kind": "normal"},
+            "loss": {"kind": "non_saturating"},
+            "penalties": {},  # for example {"r1": {"weight": 10.0}}
+            "averages": {"ema": {"decay": 0.999}},
+            "leak": None,  # for example {"beta": 0.5, "start_step": 10_000}
+            "augment": {},  # for example {"diff_augment": {}}
+            "top_k": None,  # for example {"least": 0.5}
             "update_order": "alternating",
             "accumulate": 1,
-            "d_optimizer": {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5, "beta_2": 0.999},
-            "g_optimizer": {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5, "beta_2": 0.999},
+            "d_optimizer": {"kind": "adam", "learning_rate": 2e-4, "beta_1": 0.5, "beta_2": 0.999},
+            "g_optimizer": {"kind": "adam", "learning_rate": 2e-4, "beta_1": 0.5, "beta_2": 0.999},
             "track_gradients": False,
+            "log_every": 100,
+            "sample_every": 1000,
             "checkpoint_every": 1000,
             "keep_checkpoints": 3,
-            "sample_every": 1000,
-            "log_every": 100,
-            "evaluate_every": 0,  # 0 is never
-            # reference "" is the training set; best_metric "" is the first metric.
+            "evaluate_every": placeholder(int),  # None: never
             "evaluate": {
                 "metrics": ("fid",),
                 "samples": 10_000,
-                "reference": "",
-                "best_metric": "",
+                "reference": placeholder(str),  # None: the training set
+                "best_metric": placeholder(str),  # None: the first of the metrics
                 "smaller_is_better": True,
             },
             "steps_per_execution": 1,
@@ -67,3 +70,37 @@ def get_config() -> ConfigDict:
             "precision": "float32",
         }
     )
+
+
+def check(config: ConfigDict) -> None:
+    """Checks the keys and values of a configuration, except the options of its parts.
+
+    Raises:
+        UsageError: an unknown key, a value of a wrong type or out of range.
+    """
+    _check_types(config, get_config())
+    for key in (*COUNTS, *INTERVALS):
+        if config[key] is not None and config[key] < 1:
+            raise UsageError(f"{key} {config[key]}: expected a whole number >= 1.")
+    if config.leak and config.leak.get("start_step") == "auto" and not config.evaluate_every:
+        raise UsageError(
+            "leak.start_step 'auto' waits until the evaluated metric is flat, but evaluate_every "
+            "is not set: set it, for example to 1000."
+        )
+
+
+def _check_types(config: ConfigDict, known: ConfigDict, prefix: str = "") -> None:
+    for key, value in config.items():
+        name = prefix + key
+        if key not in known:
+            raise unknown("config key", name, [prefix + other for other in known])
+        if value is None and (not known[key] or name in (*INTERVALS, "averages")):
+            continue
+        kind = ConfigDict if name in PARTS else known.get_type(key)
+        if not isinstance(value, kind):
+            options = f"options, as in --config.{name}.KEY=VALUE"
+            one = f"{kind.__name__} (default: {known[key]!r})"
+            expected = options if kind is ConfigDict else one
+            raise UsageError(f"{name} {value!r}: expected {expected}.")
+        if kind is ConfigDict and name not in PARTS:
+            _check_types(value, known[key], f"{name}.")

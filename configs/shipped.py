@@ -1,4 +1,6 @@
-"""The models that come with the package, trained; ``--config=configs/shipped.py:NAME``.
+"""The models that come with the package, trained.
+
+    tfgan-ema train --config=shipped:ring_mlp --workdir=runs/ring_mlp
 
 `tfgan-ema zoo add NAME --workdir=DIR` makes the export and its card of a finished run. Widths are a
 part of the published ones, so that an export stays below 12 MB and, but for CIFAR-10, two cores are
@@ -10,7 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import base
-from configs._tables import change, choose, optimizers
+from configs.tables import change, choose, optimizers
 
 _FASHION = {
     "data.name": "fashion_mnist",
@@ -29,7 +31,6 @@ _POINTS = {
     "evaluate_every": 1000,
     "sample_every": 2000,
 }
-_ADAM_5 = optimizers("adam", learning_rate=2e-4, beta_1=0.5, beta_2=0.999)
 _SN_ADAM = optimizers("adam", learning_rate=2e-4, beta_1=0.0, beta_2=0.9)
 # A discriminator this narrow under spectral normalisation loses to its generator, which then makes
 # one picture a class, unless it learns faster: two updates, at four times the rate.
@@ -37,8 +38,8 @@ _SN = {
     **_SN_ADAM,
     "d_optimizer.learning_rate": 8e-4,
     "n_dis": 2,
-    "loss.name": "hinge",
-    "network": {"name": "sngan_32", "width": 0.125},
+    "loss.kind": "hinge",
+    "network": {"kind": "sngan_32", "width": 0.125},
 }
 
 ROWS: dict[str, dict[str, Any]] = {
@@ -46,10 +47,10 @@ ROWS: dict[str, dict[str, Any]] = {
         **_POINTS,
         **optimizers("adam", learning_rate=1e-3, beta_1=0.5, beta_2=0.999),
         "data.name": "ring",
-        "network": {"name": "mlp", "width": 0.5},
+        "network": {"kind": "mlp", "width": 0.5},
         "batch_size": 128,
         "steps": 20_000,
-        "penalties": {"r1": {"weight": 0.02}},
+        "penalties.r1.weight": 0.02,
     },
     # The best row of `tfgan-ema reproduce grid`.
     "grid_mlp": {
@@ -57,23 +58,23 @@ ROWS: dict[str, dict[str, Any]] = {
         **optimizers("rmsprop", learning_rate=2e-4, rho=0.9, epsilon=1e-10),
         "data.name": "grid",
         "network": {
-            "name": "mlp", "g_hidden": [256] * 4, "d_hidden": [256] * 4, "d_slope": 0.0,
+            "kind": "mlp", "g_hidden": [256] * 4, "d_hidden": [256] * 4, "d_slope": 0.0,
         },
         "batch_size": 64,
         "steps": 40_000,
         "update_order": "simultaneous",
-        "penalties": {"consensus": {"weight": 10.0}},
+        "penalties.consensus.weight": 10.0,
     },
     "dcgan_fashion_mnist": {
-        **_FASHION, **_ADAM_5, "steps": 12_000, "network": {"name": "dcgan_32", "width": 0.375},
+        **_FASHION, "steps": 12_000, "network": {"kind": "dcgan_32", "width": 0.375},
     },
     "sngan_fashion_mnist": {
         **_FASHION, **_SN, "steps": 10_000, "data.labels": True,
     },
     # The published recipe at half its width, for an accelerator.
     "sngan_cifar10": {
-        **_SN_ADAM, "n_dis": 5, "loss.name": "hinge", "steps": 20_000, "data.flip": True,
-        "network": {"name": "sngan_32", "width": 0.5}, "steps_per_execution": 100,
+        **_SN_ADAM, "n_dis": 5, "loss.kind": "hinge", "steps": 20_000, "data.flip": True,
+        "network": {"kind": "sngan_32", "width": 0.5}, "steps_per_execution": 100,
     },
 }  # fmt: skip
 

@@ -75,13 +75,13 @@ def views(chromium):
         for width, scheme in itertools.product((1280, 390), ("light", "dark")):
             page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
             page.on("console", lambda message: complaints.append(message.text))
-            page.on("pageerror", complaints.append)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
             page.on("request", lambda request: complaints.append(request.url))
             page.goto(url)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth)")
             yield page
-            assert [c for c in complaints if c != url and not str(c).startswith("data:")] == []
+            assert [c for c in complaints if c != url and not c.startswith("data:")] == []
             page.close()
 
     return show

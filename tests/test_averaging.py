@@ -23,7 +23,7 @@ class Record(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.raw.append(self._flat(self.model.generator))
-        self.averaged.append([self._flat(model) for model in self.model.averaged])
+        self.averaged.append([self._flat(average.shadow) for average in self.model.averages])
 
     @staticmethod
     def _flat(model):
@@ -109,97 +109,28 @@ def statistics(model):
 @pytest.mark.parametrize(("kind", "share"), [("copy", 1.0), ("average", 0.1), ("standing", 1.0)])
 def test_batch_statistics_follow_the_rule(kind, share):
     source = batch_norm_generator()
-    shadow = averaging.Shadow(averaging.EMA(0.9, statistics=kind), source)
-    before = statistics(shadow.generator)
+    average = averaging.Average(averaging.EMA(0.9, statistics=kind), source)
+    before = statistics(average.shadow)
     source(np.random.default_rng(0).normal(3, 2, (64, 4)).astype("float32"), training=True)
-    shadow.move(ops.convert_to_tensor(1), 64)
-    for old, new, now in zip(before, statistics(source), statistics(shadow.generator), strict=True):
+    average.move(ops.convert_to_tensor(1), 64)
+    for old, new, now in zip(before, statistics(source), statistics(average.shadow), strict=True):
         np.testing.assert_allclose(now, old + share * (new - old), rtol=1e-5)
 
 
-def test_standing_statistics_are_means_over_batches_and_leave_no_trace():
-    model = batch_norm_generator()
-    model.trainable = False
-    rng = np.random.default_rng(1)
-    batches = rng.normal(1, 2, (5, 32, 4)).astype("float32")
-    before = [w.copy() for w in model.get_weights()]
-    dense = model.layers[1]
-    hidden = np.stack([ops.convert_to_numpy(dense(batch)) for batch in batches])
-    values = averaging.standing_statistics(model, lambda i: model(batches[i], training=True), 5)
-    for old, new in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(old, new)
-    assert model.layers[2].momentum == 0.5
-    assert not model.layers[2].trainable
-    with averaging.replaced(averaging.statistics(model), values):
-        mean, variance = statistics(model)
-    np.testing.assert_allclose(mean, hidden.mean(1).mean(0), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(variance, hidden.var(1).mean(0), rtol=1e-4)
-    for old, new in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(old, new)
-
-
-def test_statistics_of_one_batch_are_those_it_is_trained_by_and_nothing_moves(rng):
-    model = batch_norm_generator()
-    norm = model.layers[2]
-    norm.gamma.assign([1.0, 2.0, 3.0])
-    norm.beta.assign([0.5, 0.0, -1.0])
-    batch = rng.normal(1, 2, (32, 4)).astype("float32")
-    before, outputs = statistics(model), []
-    found = averaging.batch_statistics(model, lambda: outputs.append(model(batch)))
-    for old, new in zip(before, statistics(model), strict=True):
-        np.testing.assert_array_equal(old, new)
-    hidden = ops.convert_to_numpy(model.layers[1](batch))
-    for value, expected in zip(found, (hidden.mean(0), hidden.var(0)), strict=True):
-        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5)
-    stored = ops.convert_to_numpy(model(batch))  # the layer is itself again
-    norm.momentum = 0.0
-    trained = ops.convert_to_numpy(model(batch, training=True))
-    np.testing.assert_allclose(outputs[0], trained, rtol=1e-3, atol=1e-5)
-    assert not np.allclose(stored, trained)
-    for value, variable in zip(found, averaging.statistics(model), strict=True):
-        np.testing.assert_allclose(value, variable, rtol=1e-4, atol=1e-5)
-
-
-def test_the_raw_statistics_make_an_average_pale():
-    """Two opposite generators: their mean's activations have less variance than theirs."""
+def test_distance_is_euclidean():
     source = batch_norm_generator()
-    dense = source.layers[1]
-    rng = np.random.default_rng(0)
-    shared, apart = rng.normal(size=(2, 4, 3)).astype("float32")
-    batch = rng.normal(size=(512, 4)).astype("float32")
-    shadow = averaging.Shadow(averaging.UniformAverage(), source)
-    for step in range(1, 41):
-        dense.kernel.assign(shared + (-1) ** step * 2 * apart)
-        source(batch, training=True)
-        shadow.move(ops.convert_to_tensor(step), 64)
-    copied = ops.convert_to_numpy(shadow.generator(batch)).std(0)
-    values = averaging.standing_statistics(
-        shadow.generator, lambda i: shadow.generator(batch, training=True)
-    )
-    with averaging.replaced(averaging.statistics(shadow.generator), values):
-        standing = ops.convert_to_numpy(shadow.generator(batch)).std(0)
-    np.testing.assert_allclose(standing, 1, rtol=1e-2)
-    assert (copied < 0.8).all()
-
-
-def test_swap_twice_is_nothing():
-    source = batch_norm_generator()
-    shadow = averaging.Shadow(averaging.EMA(0.9), source)
+    average = averaging.Average(averaging.EMA(0.9), source)
     source.layers[1].kernel.assign_add(np.ones((4, 3)))
-    assert shadow.distance() == pytest.approx(np.sqrt(12))
-    raw, mean = source.get_weights(), shadow.generator.get_weights()
-    with shadow.swapped():
-        np.testing.assert_array_equal(source.get_weights()[0], mean[0])
-    np.testing.assert_array_equal(source.get_weights()[0], raw[0])
+    assert average.distance() == pytest.approx(np.sqrt(12))
 
 
 def test_under_mixed_precision_averages_stay_float32():
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = toy.gan(averages=[tg.EMA(0.999)])
     toy.fit(model, 2)
-    assert {w.dtype for w in model.averaged[0].weights} == {"float32"}
+    assert {w.dtype for w in model.averages[0].shadow.weights} == {"float32"}
     raw = model.generator.weights[0].numpy()
-    assert 0 < np.abs(model.averaged[0].weights[0].numpy() - raw).max() < 1e-2
+    assert 0 < np.abs(model.averages[0].shadow.weights[0].numpy() - raw).max() < 1e-2
 
 
 @pytest.mark.parametrize(

@@ -34,49 +34,51 @@ def read(path):
 def test_ema_callback_attaches_an_average_to_a_plain_gan():
     model = toy.gan("mlp")
     history = fit(model, 3, callbacks=[tg.EMACallback(0.5)])
-    assert [shadow.rule.name for shadow in model.shadows] == ["ema_0.5"]
-    assert history.history["distance/ema_0.5"][0] == pytest.approx(model.shadows[0].distance())
+    assert [average.name for average in model.averages] == ["ema_0.5"]
+    assert history.history["distance/ema_0.5"][0] == pytest.approx(model.averages[0].distance())
     given = toy.gan("mlp", averages=[tg.EMA(0.5)])
     fit(given, 3)
-    for one, other in zip(
-        model.averaged[0].get_weights(), given.averaged[0].get_weights(), strict=True
-    ):
-        np.testing.assert_array_equal(one, other)
+    toy.assert_close(*(checkpoint.to_arrays(each.state()) for each in (model, given)), 0)
 
 
-def test_ema_callback_swaps_for_model_checkpoint_and_at_the_end(tmp_path):
-    plain = toy.gan("mlp", averages=[tg.EMA(0.9)])
-    fit(plain, 2, epochs=2)
-    model = toy.gan("mlp", averages=[tg.EMA(0.9)])
-    saved = []
-    watch = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: saved.append(model.generator.get_weights())
-    )
-    swap = tg.EMACallback(swap_for_checkpoints=True, swap_at_end=True)
-    keep = keras.callbacks.ModelCheckpoint(
-        str(tmp_path / "{epoch}.weights.h5"), save_weights_only=True
-    )
-    fit(model, 2, epochs=2, callbacks=[swap, watch, keep])
-    for one, other in zip(saved[-1], plain.averaged[0].get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-    for one, other in zip(
-        model.generator.get_weights(), plain.averaged[0].get_weights(), strict=True
-    ):
-        np.testing.assert_array_equal(one, other)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["1.weights.h5", "2.weights.h5"]
-    other = toy.gan("mlp", averages=[tg.EMA(0.9)])
-    other.load_weights(tmp_path / "2.weights.h5")
-    np.testing.assert_array_equal(other.generator.get_weights()[0], saved[-1][0])
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_ema_callback_saves_the_averaged_generator_at_its_steps(tmp_path, network):
+    model = toy.gan(network, averages=[tg.EMA(0.9)])
+    save = tg.EMACallback(save_to=tmp_path / "ema_{step}.keras", every=2)
+    fit(model, 5, callbacks=[save])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ema_2.keras", "ema_4.keras"]
+    at_4 = toy.gan(network, averages=[tg.EMA(0.9)])
+    fit(at_4, 4)
+    latent = np.random.default_rng(0).normal(size=(5, model.latent.dim)).astype("float32")
+    saved = keras.models.load_model(tmp_path / "ema_4.keras")
+    np.testing.assert_allclose(saved(latent), at_4.generate(latent), atol=1e-5)
+    untouched = toy.gan(network, averages=[tg.EMA(0.9)])
+    fit(untouched, 5)
+    toy.assert_close(*(checkpoint.to_arrays(each.state()) for each in (model, untouched)), 0)
 
 
-def test_swapped_weights_come_with_statistics_of_their_own():
-    plain = toy.gan(averages=[tg.EMA(0.9)])
-    fit(plain, 2)
-    model = toy.gan(averages=[tg.EMA(0.9)])
-    fit(model, 2, callbacks=[tg.EMACallback(swap_at_end=True)])
-    np.testing.assert_array_equal(model.sample(4, average=None), plain.sample(4))
-    for (kept, _), weight in zip(model.shadows[0].pairs, plain.generator.weights, strict=True):
-        np.testing.assert_array_equal(kept, weight)
+def test_ema_callback_saves_a_saved_model_at_the_end(tmp_path):
+    model = toy.gan("mlp")
+    fit(model, 3, callbacks=[tg.EMACallback(0.5, save_to=tmp_path / "model")])
+    served = tg.export.load_generator(tmp_path / "model")
+    np.testing.assert_array_equal(served.sample(9, 3), model.sample(9, 3))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"save_to": "ema.h5"},
+        {"save_to": "ema.weights.h5", "every": 5},
+        {"save_to": "ema.keras", "every": 5},
+        {"save_to": "model", "every": 5},
+        {"every": 5},
+        {"save_to": "ema_{step}.keras", "every": 0},
+    ],
+)
+def test_where_ema_callback_saves_is_checked_in_one_line(options):
+    with pytest.raises(UsageError, match=r"save_to|expected a whole number") as error:
+        tg.EMACallback(0.9, **options)
+    assert "\n" not in str(error.value)
 
 
 def test_ema_callback_refuses_what_it_cannot_drive():
@@ -96,26 +98,29 @@ def test_sample_grid_draws_the_same_latents_side_by_side(tmp_path):
     names = sorted(p.name for p in (tmp_path / "samples").iterdir())
     assert names == ["step_00000002.png", "step_00000004.png"]
     picture = np.asarray(Image.open(tmp_path / "samples" / names[-1]))
-    raw, mean = (data.png.grid(model.sample(4, 5, average=a)) for a in (None, 0))
+    raw, mean = (data.png.grid(model.sample(4, 5, average=a)) for a in ("raw", 0))
     width = raw.shape[1]
     np.testing.assert_array_equal(picture[:, :width], raw)
     np.testing.assert_array_equal(picture[:, -width:], mean)
 
 
-def test_callbacks_do_not_disturb_training(tmp_path):
-    evaluator = FakeEvaluator()
-    plain = toy.gan(averages=[tg.EMA(0.9, statistics="standing")])
+@pytest.mark.parametrize("leak", [None, 1])
+def test_callbacks_do_not_disturb_training(tmp_path, leak):
+    def gan():
+        options = {} if leak is None else {"leak": tg.LeakyEMA(0.5, start_step=leak)}
+        return toy.gan(averages=[tg.EMA(0.9, statistics="standing")], **options)
+
+    plain, watched = gan(), gan()
     fit(plain, 4)
-    watched = toy.gan(averages=[tg.EMA(0.9, statistics="standing")])
     fit(
         watched, 4, callbacks=[
-            tg.EMACallback(swap_for_checkpoints=True), tg.SampleGrid(tmp_path, every=1, count=4),
-            tg.Evaluate(evaluator, tmp_path, every=2), tg.Checkpoint(tmp_path, every=2),
+            tg.Checkpoint(tmp_path, every=2), tg.SampleGrid(tmp_path, every=1, count=4),
+            tg.EMACallback(save_to=tmp_path / "{step}.keras", every=1),
+            tg.Evaluate(FakeEvaluator(), tmp_path, every=2),
+            callbacks.MetricsLog(tmp_path, every=3),
         ],
     )  # fmt: skip
-    plain, watched = (checkpoint.to_arrays(m.state()) for m in (plain, watched))
-    names = [name for name in plain if not name.startswith(("generator", "average"))]
-    toy.assert_close({n: plain[n] for n in names}, {n: watched[n] for n in names}, 0)
+    toy.assert_close(*(checkpoint.to_arrays(each.state()) for each in (plain, watched)), 0)
 
 
 def test_checkpoint_keeps_the_last_and_refuses_nan(tmp_path):
@@ -143,7 +148,7 @@ def test_nan_stops_training_and_names_the_last_good_checkpoint(tmp_path):
 
 def test_metrics_csv_drops_rows_beyond_the_restored_step(tmp_path):
     model = toy.gan("mlp")
-    fit(model, 2, epochs=3, callbacks=[callbacks.MetricsLog(tmp_path)])
+    fit(model, 6, callbacks=[callbacks.MetricsLog(tmp_path, every=2)])
     rows = read(tmp_path / "metrics.csv")
     assert [row["step"] for row in rows] == ["2", "4", "6"]
     assert float(rows[0]["d_loss"]) > 0
@@ -151,8 +156,65 @@ def test_metrics_csv_drops_rows_beyond_the_restored_step(tmp_path):
         file.write("8,0.3")  # a run was killed while it wrote
     again = toy.gan("mlp")
     fit(again, 4)
-    fit(again, 2, callbacks=[callbacks.MetricsLog(tmp_path)])
+    fit(again, 2, callbacks=[callbacks.MetricsLog(tmp_path, every=2)])
     assert [row["step"] for row in read(tmp_path / "metrics.csv")] == ["2", "4", "6"]
+
+
+def without_times(rows):
+    return [{key: row[key] for key in row if key != "seconds_per_step"} for row in rows]
+
+
+def test_a_row_holds_the_means_since_the_last_row_whatever_keras_calls_an_epoch(tmp_path):
+    every_step = toy.gan("mlp", averages=[tg.EMA(0.9)])
+    fit(every_step, 9, callbacks=[callbacks.MetricsLog(tmp_path / "each", every=1)])
+    each = read(tmp_path / "each" / "metrics.csv")
+    for name, epochs in (("one", 1), ("three", 3)):
+        model = toy.gan("mlp", averages=[tg.EMA(0.9)])
+        log = callbacks.MetricsLog(tmp_path / name, every=4)
+        fit(model, 9 // epochs, epochs=epochs, callbacks=[log])
+        rows = read(tmp_path / name / "metrics.csv")
+        assert [row["step"] for row in rows] == ["4", "8"]
+        for row, first in zip(rows, (0, 4), strict=True):
+            mean = np.mean([float(each[i]["d_loss"]) for i in range(first, first + 4)])
+            assert float(row["d_loss"]) == pytest.approx(mean, rel=1e-5)
+        assert rows[1]["distance/ema_0.9"] == each[7]["distance/ema_0.9"]
+
+
+def logged_run(folder, steps, model):
+    found = [
+        callbacks.MetricsLog(folder, every=4),
+        tg.Checkpoint(folder, every=3),
+    ]
+    fit(model, steps, callbacks=found)
+
+
+def test_a_resumed_run_writes_the_rows_of_an_undisturbed_one(tmp_path):
+    """It resumes from step 6, two steps after a row."""
+    logged_run(tmp_path / "whole", 10, toy.gan("mlp", averages=[tg.EMA(0.9)]))
+    logged_run(tmp_path / "parts", 6, toy.gan("mlp", averages=[tg.EMA(0.9)]))
+    resumed = toy.gan("mlp", averages=[tg.EMA(0.9)])
+    assert checkpoint.restore(resumed, tmp_path / "parts" / "checkpoints") == 6
+    logged_run(tmp_path / "parts", 4, resumed)
+    rows, expected = (read(tmp_path / name / "metrics.csv") for name in ("parts", "whole"))
+    assert [row["step"] for row in rows] == ["4", "8"]
+    assert without_times(rows) == without_times(expected)
+
+
+def test_a_checkpoint_without_running_means_is_read_too(tmp_path):
+    model = toy.gan("mlp")
+    fit(model, 2)
+    checkpoint.save(tmp_path / "checkpoints", 2, model.state())
+    resumed = toy.gan("mlp")
+    assert checkpoint.restore(resumed, tmp_path / "checkpoints") == 2
+    fit(resumed, 2, callbacks=[callbacks.MetricsLog(tmp_path, every=4)])
+    assert [row["step"] for row in read(tmp_path / "metrics.csv")] == ["4"]
+
+
+def test_a_line_for_each_row_where_there_is_no_progress_bar(tmp_path, capsys):
+    fit(toy.gan("mlp"), 4, callbacks=[callbacks.MetricsLog(tmp_path, every=2)])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["step 2", "step 4"]
+    assert all("d_loss" in line and len(line) < 80 for line in lines)
 
 
 def test_a_table_takes_new_columns(tmp_path):
@@ -211,7 +273,7 @@ def test_tensorboard_reads_scalars_and_pictures(tmp_path):
     fit(
         model, 2, callbacks=[
             tg.SampleGrid(tmp_path, every=2, count=4, events=events),
-            callbacks.MetricsLog(tmp_path, events=events),
+            callbacks.MetricsLog(tmp_path, every=2, events=events),
         ],
     )  # fmt: skip
     events.close()

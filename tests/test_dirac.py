@@ -61,10 +61,10 @@ def theory(game, start, steps, rate, *, looks=10, **rule):
 # Its discriminator is large on fakes, its start (1, 1): (1, -1) in this package's sign.
 START, RATE, STEPS = (1.0, -1.0), 0.2, 500
 RULES = {
-    "simultaneous": ({"update": "simultaneous"}, {"rule": "simultaneous"}),
-    "alternating": ({"update": "g_first"}, {"first": "generator"}),
+    "simultaneous": ({"update_order": "simultaneous"}, {"rule": "simultaneous"}),
+    "alternating": ({"update_order": "g_first"}, {"first": "generator"}),
     "alternating, n_dis 5": (
-        {"update": "g_first", "n_dis": 5},
+        {"update_order": "g_first", "n_dis": 5},
         {"first": "generator", "n_dis": 5},
     ),
 }
@@ -135,7 +135,7 @@ def test_end_radii_of_the_reference_notebook(method, rule):
 
 
 def test_consensus_converges_and_wants_both_players_at_one_point():
-    options = {"loss": "saturating", "update": "simultaneous"}
+    options = {"loss": "saturating", "update_order": "simultaneous"}
     path = run(START, STEPS, RATE, penalties=[tg.penalties.Consensus(1.0)], **options)
     exact = theory(dy.Consensus(dy.GAN(), 1.0), START, STEPS, RATE, rule="simultaneous")
     np.testing.assert_allclose(path, exact, atol=1e-5)
@@ -143,7 +143,10 @@ def test_consensus_converges_and_wants_both_players_at_one_point():
     # With five discriminator steps the correct field does not converge: it is not offered.
     far = dy.descend(dy.Consensus(dy.GAN(), 1.0), START, STEPS, RATE, n_dis=5, first="generator")
     assert far.radius[-1] > 10
-    for refused in ({"update": "simultaneous", "n_dis": 5}, {"update": "g_first", "n_dis": 5}):
+    for refused in (
+        {"update_order": "simultaneous", "n_dis": 5},
+        {"update_order": "g_first", "n_dis": 5},
+    ):
         with pytest.raises(UsageError, match="simultaneous"):
             run(START, 10, RATE, penalties=[tg.penalties.Consensus(1.0)], **refused)
 
@@ -152,7 +155,7 @@ def test_consensus_converges_and_wants_both_players_at_one_point():
 def test_dragan_does_not_reach_the_data(weight):
     """For weights above 1 it rests at |θ| = weight/f'(0), ψ = 0; below it may cycle."""
     options = {"loss": "saturating", "penalties": [tg.penalties.dragan(weight / 2)]}
-    path = run(START, STEPS, RATE, update="simultaneous", **options)
+    path = run(START, STEPS, RATE, update_order="simultaneous", **options)
     exact = theory(dy.DRAGAN(weight=weight), START, STEPS, RATE, rule="simultaneous")
     np.testing.assert_allclose(path, exact, atol=1e-4)
     if weight > 1:
@@ -164,7 +167,7 @@ def test_dragan_does_not_reach_the_data(weight):
 def test_instance_noise_follows_the_expectation():
     """The field is an expectation; 2^15 samples a player come within sampling error of it."""
     options = {"loss": "saturating", "augment": [tg.InstanceNoise(0.7)], "batch": 2**15}
-    path = run(START, 60, RATE, update="simultaneous", **options)
+    path = run(START, 60, RATE, update_order="simultaneous", **options)
     exact = theory(dy.InstanceNoise(dy.GAN(), 0.7), START, 60, RATE, rule="simultaneous")
     np.testing.assert_allclose(path, exact, atol=0.02)
 
@@ -201,7 +204,7 @@ def test_other_losses_follow_their_fields(loss, game):
 
 
 def test_weight_decay_is_r1_for_a_linear_discriminator():
-    options = {"penalties": [tg.penalties.L2(0.3)], "update": "g_first"}
+    options = {"penalties": [tg.penalties.L2(0.3)], "update_order": "g_first"}
     exact = theory(dy.L2(dy.NSGAN(), 0.3), START, 200, RATE, first="generator")
     np.testing.assert_allclose(run(START, 200, RATE, **options), exact, atol=1e-5)
 
@@ -242,7 +245,7 @@ def leaking_game(setting):
 def test_end_radii_of_leaky_ema(method, update):
     setting, stated = LEAKS[method]
     options = {} if setting is None else leaking(*setting)
-    path = run((1.0, 1.0), 20_000, 0.1, update=update, **options)
+    path = run((1.0, 1.0), 20_000, 0.1, update_order=update, **options)
     found, stated = radius(path), stated[UPDATES.index(update)]
     if stated == 0:
         assert found < 1e-30
@@ -259,7 +262,7 @@ def test_end_radii_of_leaky_ema(method, update):
 def test_leaky_ema_follows_its_field(method, update):
     """The start of the same runs, weight by weight."""
     setting, _ = LEAKS[method]
-    path = run((1.0, 1.0), 500, 0.1, update=update, **leaking(*setting))
+    path = run((1.0, 1.0), 500, 0.1, update_order=update, **leaking(*setting))
     exact = theory(leaking_game(setting), (1.0, 1.0), 500, 0.1, rule=update)
     np.testing.assert_allclose(path, exact, atol=1e-4)
 
@@ -268,7 +271,9 @@ def test_leaky_ema_follows_its_field(method, update):
 @pytest.mark.parametrize("decay", [pytest.param(0.9, marks=pytest.mark.slow), 0.99])
 def test_leaky_ema_of_the_wasserstein_objective(decay, update):
     """Converges, but for decay .99 under simultaneous descent (spectral radius 1.0025)."""
-    path = run((1.0, 1.0), 3000, 0.1, loss="wasserstein", update=update, **leaking(0.5, decay))
+    path = run(
+        (1.0, 1.0), 3000, 0.1, loss="wasserstein", update_order=update, **leaking(0.5, decay)
+    )
     if (decay, update) == (0.99, "simultaneous"):
         assert radius(path) > 100
     else:
@@ -279,7 +284,7 @@ def test_leaky_ema_of_the_wasserstein_objective(decay, update):
     "update", ["simultaneous", pytest.param("alternating", marks=pytest.mark.slow)]
 )
 def test_r1_converges_in_the_setting_of_leaky_ema(update):
-    path = run((1.0, 1.0), 5000, 0.1, update=update, penalties=[tg.penalties.R1(0.3)])
+    path = run((1.0, 1.0), 5000, 0.1, update_order=update, penalties=[tg.penalties.R1(0.3)])
     assert radius(path) < 1e-20
 
 

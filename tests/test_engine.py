@@ -17,6 +17,7 @@ import toy
 import tfgan_ema as tg
 from tfgan_ema.engines import tensorflow as engine
 from tfgan_ema.errors import UsageError
+from tfgan_ema.latents import Draws
 
 
 def everything(**options):
@@ -84,7 +85,7 @@ def test_finite_data_end_inside_an_execution():
 @pytest.mark.parametrize("update", ["simultaneous", "g_first"])
 def test_other_orders_under_two_replicas(update, two_replicas):
     options = {
-        "update": update,
+        "update_order": update,
         "averages": [tg.EMA(0.9)],
         "leak": tg.LeakyEMA(0.5),
         "penalties": [tg.penalties.Consensus(0.5)] if update == "simultaneous" else [],
@@ -158,7 +159,8 @@ def test_accumulated_gradients_equal_one_large_batch():
 
 def test_draws_depend_on_seed_stream_and_step_alone():
     def draw(*key):
-        return engine.normal((4, 3), *key).numpy()
+        seed, stream, step = key
+        return Draws(seed, step).normal((4, 3), stream).numpy()
 
     first = draw(0, "a", 0)
     np.testing.assert_array_equal(first, draw(0, "a", tf.constant(0)))
@@ -170,9 +172,9 @@ def test_draws_are_the_same_under_xla_and_have_the_right_moments():
     def draw():
         shape = (1 << 16, 4)
         return (
-            engine.normal(shape, 3, "a", 5),
-            engine.uniform(shape, 3, "b", 5),
-            engine.integers(shape, 10, 3, "c", 5),
+            Draws(3, 5).normal(shape, "a"),
+            Draws(3, 5).uniform(shape, "b"),
+            Draws(3, 5).integers(shape, 10, "c"),
         )
 
     plain = [x.numpy() for x in tf.function(draw)()]

@@ -8,7 +8,7 @@ import toy
 from keras import ops
 
 import tfgan_ema as tg
-from tfgan_ema import averaging, data, gan
+from tfgan_ema import averaging, batch_statistics, data, gan
 from tfgan_ema.errors import UsageError
 
 
@@ -37,13 +37,12 @@ def test_samples_are_a_function_of_weights_and_seed(trained):
 
 
 def test_averages_are_told_apart(trained):
-    sets = [trained.sample(16, average=a).astype(int) for a in (None, 0, 1)]
+    sets = [trained.sample(16, average=a).astype(int) for a in ("raw", 0, 1)]
     for i in range(3):
         for j in range(i):
             assert np.abs(sets[i] - sets[j]).max() > 0
     latent = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
-    with trained.evaluation_weights(0):
-        images = trained.averaged[0](latent, training=False)
+    images = trained.ready_generator(0)(latent, training=False)
     np.testing.assert_array_equal(trained.generate(latent, average=0), images)
 
 
@@ -77,10 +76,12 @@ def test_evaluation_uses_averaged_weights_and_repeats_itself(trained):
     batches = data.pipeline(toy.source(), 8, seed=2).take(3)
     first = trained.evaluate(batches, verbose=0, return_dict=True)
     assert first == trained.evaluate(batches, verbose=0, return_dict=True)
-    raw, mean = trained.generator.get_weights(), trained.averaged[0].get_weights()
-    trained.averaged[0].set_weights(raw)
+    raw, mean = trained.generator.get_weights(), trained.averages[0].shadow.get_weights()
+    trained.averages[0].shadow.set_weights(raw)
+    trained.weights_were_set()
     other = trained.evaluate(batches, verbose=0, return_dict=True)
-    trained.averaged[0].set_weights(mean)
+    trained.averages[0].shadow.set_weights(mean)
+    trained.weights_were_set()
     assert other["fake_logit"] != first["fake_logit"]
     assert other["real_logit"] == first["real_logit"]
     assert {"d_loss", "g_loss", "d_accuracy"} <= first.keys()
@@ -152,18 +153,19 @@ def test_leak_before_its_start_changes_nothing_and_runs_nothing():
 
 def test_a_leaking_average_goes_by_statistics_of_its_own(monkeypatch):
     """From its start on, every so many steps, those of the reference batch; until then copies."""
-    monkeypatch.setattr(gan, "REFRESH", 2)
+    monkeypatch.setattr(averaging, "REFRESH", 2)
     model = toy.gan(averages=[tg.EMA(0.9), tg.EMA(0.5)], leak=tg.LeakyEMA(0.5, start_step=2))
-    average = model.averaged[0]
+    average = model.averages[0].shadow
+
+    draws = tg.latents.Draws(model.seed, 0, "reference/")
+    reference = model.latent.draw(gan.REFERENCE, draws)
 
     def own():
-        latent, _ = model._reference
-        return averaging.batch_statistics(average, lambda: average(latent, training=False))
+        return batch_statistics.of_batch(average, lambda: average(reference, training=True))
 
     def stored(generator):
-        return [ops.convert_to_numpy(v) for v in averaging.statistics(generator)]
+        return [ops.convert_to_numpy(v) for v in batch_statistics.variables(generator)]
 
-    assert len(model._reference[0]) == gan.REFERENCE
     for step in range(6):
         before, expected = stored(average), [ops.convert_to_numpy(v) for v in own()]
         toy.fit(model, 1)
@@ -172,15 +174,15 @@ def test_a_leaking_average_goes_by_statistics_of_its_own(monkeypatch):
         elif step % 2:
             expected = before
         toy.assert_close(dict(enumerate(stored(average))), dict(enumerate(expected)), 1e-5)
-        assert not np.allclose(stored(average)[0], stored(model.averaged[1])[0]) or step < 2
+        assert not np.allclose(stored(average)[0], stored(model.averages[1].shadow)[0]) or step < 2
 
 
 def test_statistics_are_estimated_once_for_the_same_weights(monkeypatch):
     model = toy.gan(averages=[tg.EMA(0.9)])
     toy.fit(model, 2)
-    calls, estimate = [], averaging.standing_statistics
+    calls, estimate = [], batch_statistics.standing
     monkeypatch.setattr(
-        averaging, "standing_statistics", lambda *args: calls.append(args) or estimate(*args)
+        batch_statistics, "standing", lambda *args: calls.append(args) or estimate(*args)
     )
     variables = [id(v) for v in model.variables]
     first = model.sample(4, 1)
@@ -190,7 +192,7 @@ def test_statistics_are_estimated_once_for_the_same_weights(monkeypatch):
     images = model.generate(latent)
     np.testing.assert_allclose(model.predict(latent, verbose=0), images, atol=1e-6)
     assert len(calls) == 1
-    model.sample(4, 1, average=None)
+    model.sample(4, 1, average="raw")
     toy.fit(model, 1)
     assert (model.sample(4, 1) != first).any()
     assert len(calls) == 2
@@ -217,12 +219,12 @@ def test_same_latents_for_fakes_and_leak():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"update": "both"}, "update 'both'"),
+        ({"update_order": "both"}, "update_order 'both'"),
         ({"n_dis": 0}, "n_dis 0"),
-        ({"leak": "leak"}, "follows average 0, but the GAN has 0"),
+        ({"leak": "leak"}, "follows average 0, but the GAN has none"),
         ({"num_classes": 3}, "num_classes 3 with a generator of 1"),
-        ({"update": "simultaneous", "n_dis": 2}, "both players move once"),
-        ({"penalties": "consensus"}, "use update='simultaneous'"),
+        ({"update_order": "simultaneous", "n_dis": 2}, "both players move once"),
+        ({"penalties": "consensus"}, "use update_order='simultaneous'"),
         ({"penalties": "twice"}, "two penalties are named 'r1'"),
         ({"averages": "twice"}, "two averages are named 'ema_0.9'"),
         ({"loss": "hing"}, "did you mean 'hinge'"),
@@ -246,7 +248,7 @@ def test_parts_that_do_not_fit_are_refused(options, words):
 
 def test_batches_that_do_not_fit_are_refused():
     model = toy.gan("mlp", n_dis=3)
-    with pytest.raises(UsageError, match="a batch of 8 rows a replica for n_dis 3"):
+    with pytest.raises(UsageError, match="batches of 8 rows a replica for n_dis 3"):
         model.fit(data.pipeline(toy.points(), 8, seed=0), steps_per_epoch=1, verbose=0)
     labelled = tf.data.Dataset.from_tensors((np.zeros((6, 2), "float32"), np.zeros(6, "int32")))
     with pytest.raises(UsageError, match="batches with labels for num_classes None"):
@@ -256,7 +258,7 @@ def test_batches_that_do_not_fit_are_refused():
 def test_bad_requests_for_samples_are_refused(trained, conditional):
     for request, words in [
         (lambda: trained.sample(-1), "count -1"),
-        (lambda: trained.sample(4, average=5), "average 5"),
+        (lambda: trained.sample(4, average=5), "average 5: expected an index"),
         (lambda: trained.sample(4, truncation=-1.0), "truncation -1.0"),
         (lambda: trained.sample(4, labels=[0] * 4), "unconditional"),
         (lambda: conditional.sample(4, labels=[0] * 3), r"labels of shape \(3,\)"),
@@ -272,7 +274,7 @@ def test_bad_requests_for_samples_are_refused(trained, conditional):
         {"loss": "hinge", "num_classes": 3, "n_dis": 2},
         {"loss": "relativistic_average", "penalties": [tg.penalties.R1(1.0)]},
         {"loss": "wasserstein", "penalties": [tg.penalties.wgan_gp()], "accumulate": 2},
-        {"update": "simultaneous", "penalties": [tg.penalties.Consensus(0.1)]},
+        {"update_order": "simultaneous", "penalties": [tg.penalties.Consensus(0.1)]},
         {"top_k": tg.mixing.TopK(0.5, decay=0.5, every=1), "augment": [tg.InstanceNoise(0.3)]},
     ],
     ids=lambda options: "-".join(options),
@@ -283,11 +285,11 @@ def test_real_and_fake_in_one_call_change_nothing(options):
     for together in (True, False):
         leak = tg.LeakyEMA(0.5, start_step=1)
         model = toy.gan(averages=[tg.EMA(0.9)], leak=leak, track_gradients=True, **options)
-        assert model._shares_calls
-        model._shares_calls = together
+        assert model.players._rows_are_independent
+        model.players._rows_are_independent = together
         rows = []
-        original = model.logits
-        model.logits = lambda images, *args, rows=rows, original=original, **kwargs: (
+        original = model.players.logits
+        model.players.logits = lambda images, *args, rows=rows, original=original, **kwargs: (
             rows.append(images.shape[0]) or original(images, *args, **kwargs)
         )
         state = toy.fit(model, 4)

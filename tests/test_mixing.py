@@ -14,10 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import tfgan_ema as tg
-from tfgan_ema import checkpoint, mixing
+from tfgan_ema import augment, checkpoint, mixing
+from tfgan_ema.adapt import Batch
 from tfgan_ema.engines import tensorflow as engine
 from tfgan_ema.errors import UsageError
-from tfgan_ema.gan import Batch
 from tfgan_ema.latents import Draws
 
 DRAWS = Draws(5, 3, "test/")
@@ -31,26 +31,27 @@ def replica(index, count, whole=None):
     """The engine as replica ``index`` of ``count`` sees it; ``gather`` gives ``whole``."""
     with (
         mock.patch.object(engine, "replicas", return_value=count),
-        mock.patch.object(engine, "replica_rows", lambda n: index * n + tf.range(n)),
+        mock.patch.object(engine, "rows", lambda n: index * n + tf.range(n)),
         mock.patch.object(engine, "gather", lambda x: x if whole is None else whole),
     ):
         yield
 
 
-def leak(layer, rows, step=0, *, index=0, count=1, judged=None):
-    """One replica's mixed batch of row numbers: real i is i, fake -1 - i, guided 1000 + i."""
+def leak(layer, rows, step=0, *, index=0, count=1, logits=None):
+    """One replica's mixed batch of row numbers: real i is i, fake -1 - i, taught 1000 + i."""
     real = tf.range(rows, dtype=tf.float32)[:, None]
     asked = []
 
-    def guide(chosen):
+    def teacher(chosen):
         asked.append(chosen.numpy())
         return 1000.0 + tf.cast(chosen, tf.float32)[:, None], None
 
-    local = None if judged is None else tf.constant(judged[index * rows : (index + 1) * rows])
-    with replica(index, count, None if judged is None else tf.constant(judged)):
+    local = None if logits is None else tf.constant(logits[index * rows : (index + 1) * rows])
+    with replica(index, count, None if logits is None else tf.constant(logits)):
         images, _ = layer(
             real, None, -1.0 - real, None,
-            step=tf.constant(step), guide=guide, judge=lambda images, labels: local,
+            engine=engine, step=tf.constant(step), teacher=teacher,
+            discriminator=lambda images, labels: local,
         )  # fmt: skip
     return images.numpy()[:, 0], asked
 
@@ -96,12 +97,12 @@ def test_29_percent_of_50_in_float32():
 )
 def test_same_top_k_leaks_the_most_real_fakes_of_the_global_batch(rows, count, beta, seed):
     layer = mixing.LeakyEMA(beta, mode="same_top_k")
-    judged = np.random.default_rng(seed).normal(size=rows * count).astype("float32")
-    parts = [leak(layer, rows, index=i, count=count, judged=judged) for i in range(count)]
+    logits = np.random.default_rng(seed).normal(size=rows * count).astype("float32")
+    parts = [leak(layer, rows, index=i, count=count, logits=logits) for i in range(count)]
     assert not any(asked for _, asked in parts)
     whole = math.floor(beta * rows * count + 0.5)
     best = np.zeros(rows * count, bool)
-    best[np.argsort(-judged)[:whole]] = True
+    best[np.argsort(-logits)[:whole]] = True
     numbers = np.tile(np.arange(rows), count)
     mixed = np.concatenate([mixed for mixed, _ in parts])
     np.testing.assert_array_equal(mixed, np.where(best, -1 - numbers, numbers))
@@ -130,7 +131,7 @@ def test_before_the_start_nothing_leaks_and_nothing_is_generated():
 def mixed(gan, real, labels=None):
     """Real batch and fakes of one update, the mixed batch, and which rows were leaked."""
     real = Batch(tf.constant(real, tf.float32), labels)
-    fake = gan._fakes(*gan._latents(real, DRAWS))
+    fake = gan.players.fakes(*gan._latents(real, DRAWS))
     after = gan._mixed(real, fake, DRAWS)
     flat = (after.images - real.images).numpy().reshape(len(real.images), -1)
     return fake, after, np.flatnonzero(np.abs(flat).max(axis=1) > 0)
@@ -138,16 +139,16 @@ def mixed(gan, real, labels=None):
 
 def moved(gan):
     """The average gets weights of its own."""
-    for i, (average, _) in enumerate(gan.shadows[0].pairs if gan.shadows else []):
+    for i, (average, _) in enumerate(gan.averages[0].pairs if gan.averages else []):
         average.assign_add(0.05 * tf.ones(average.shape) * (1 + i % 3))
     return gan
 
 
-def test_sync_guides_by_the_average_on_the_same_latents(rng):
+def test_sync_is_taught_by_the_average_on_the_same_latents(rng):
     gan = moved(toy.gan("mlp", averages=[tg.EMA(0.9)], leak=tg.LeakyEMA(0.5)))
     fake, after, rows = mixed(gan, rng.normal(size=(8, 2)))
     assert rows.tolist() == [1, 3, 5, 7]
-    expected = gan.averaged[0](fake.latent).numpy()[rows]
+    expected = gan.averages[0].shadow(fake.latent).numpy()[rows]
     np.testing.assert_allclose(after.images.numpy()[rows], expected, atol=1e-6)
     assert np.abs(expected - fake.images.numpy()[rows]).max() > 0.01
 
@@ -161,36 +162,36 @@ def test_leaked_rows_carry_the_labels_they_were_generated_with(rng):
     expected = labels.numpy()
     expected[rows] = fake.labels.numpy()[rows]
     np.testing.assert_array_equal(after.labels, expected)
-    guided = gan.averaged[0]([fake.latent, fake.labels], training=False).numpy()[rows]
+    guided = gan.averages[0].shadow([fake.latent, fake.labels], training=False).numpy()[rows]
     np.testing.assert_allclose(after.images.numpy()[rows], guided, atol=1e-6)
 
 
-def test_async_noise_guides_on_latents_of_its_own(rng):
+def test_async_noise_teaches_on_latents_of_its_own(rng):
     options = {"averages": [tg.EMA(0.9)], "leak": tg.LeakyEMA(0.5, mode="async_noise")}
     gan = moved(toy.gan("mlp", **options))
     fake, after, rows = mixed(gan, rng.normal(size=(8, 2)))
-    latent, _ = gan._latents(Batch(np.zeros((8, 2))), DRAWS.at("leak"))
-    expected = gan.averaged[0](latent).numpy()[rows]
+    latent, _ = gan._latents(Batch(np.zeros((8, 2))), DRAWS.fold_in("leak"))
+    expected = gan.averages[0].shadow(latent).numpy()[rows]
     np.testing.assert_allclose(after.images.numpy()[rows], expected, atol=1e-6)
     assert np.abs(latent - fake.latent).min() > 0
 
 
 def test_async_model_is_a_fixed_generator_or_an_exported_one(rng, tmp_path):
     other = moved(toy.gan("mlp", averages=[tg.EMA(0.9)]))
-    folder = tg.export.saved_model(other, tmp_path / "guide")
+    folder = tg.export.saved_model(other, tmp_path / "teacher")
     real = rng.normal(size=(8, 2))
-    for model in (other.averaged[0], str(folder)):
+    for model in (other.averages[0].shadow, tg.export.load_generator(folder)):
         gan = toy.gan("mlp", leak=tg.LeakyEMA(0.5, mode="async_model", model=model))
         _, after, rows = mixed(gan, real)
-        latent, _ = gan._latents(Batch(real), DRAWS.at("leak"))
-        expected = other.averaged[0](latent).numpy()[rows]
+        latent, _ = gan._latents(Batch(real), DRAWS.fold_in("leak"))
+        expected = other.averages[0].shadow(latent).numpy()[rows]
         np.testing.assert_allclose(after.images.numpy()[rows], expected, atol=1e-5)
-    before = [w.numpy() for w in other.averaged[0].weights]
+    before = [w.numpy() for w in other.averages[0].shadow.weights]
     toy.fit(gan, 2, chosen=toy.points())  # the exported one, in a compiled step
     assert all(np.isfinite(w.numpy()).all() for w in gan.discriminator.weights)
-    gan = toy.gan("mlp", leak=tg.LeakyEMA(0.5, mode="async_model", model=other.averaged[0]))
+    gan = toy.gan("mlp", leak=tg.LeakyEMA(0.5, mode="async_model", model=other.averages[0].shadow))
     toy.fit(gan, 1, chosen=toy.points())
-    for old, new in zip(before, other.averaged[0].weights, strict=True):
+    for old, new in zip(before, other.averages[0].shadow.weights, strict=True):
         np.testing.assert_array_equal(old, new)
 
 
@@ -200,7 +201,7 @@ def test_same_modes_leak_this_updates_fakes(mode, rng):
     fake, after, rows = mixed(gan, rng.normal(size=(8, 2)))
     assert len(rows) == 4
     np.testing.assert_array_equal(after.images.numpy()[rows], fake.images.numpy()[rows])
-    logits = gan.logits(fake.images).numpy()
+    logits = gan.players.logits(fake.images).numpy()
     best = np.sort(np.argsort(-logits)[:4]).tolist()
     assert rows.tolist() == (best if mode == "same_top_k" else [1, 3, 5, 7])
 
@@ -234,17 +235,19 @@ def test_the_average_does_not_run_before_the_start():
     assert Counted.passes == 2 * 2  # steps 3 and 4, two discriminator updates each
 
 
-def test_under_xla_the_guide_is_inside_a_conditional():
+def test_under_xla_the_teacher_is_inside_a_conditional():
     layer = mixing.LeakyEMA(0.5, start_step=10)
     weight = tf.Variable(tf.ones((3, 5)))
 
     @tf.function(jit_compile=True)
     def step(real, t):
-        def guide(rows):
+        def teacher(rows):
             latent = tf.cast(rows, tf.float32)[:, None] + tf.ones((1, 3))
             return tf.matmul(latent, weight), None
 
-        return layer(real, None, real, None, step=t, guide=guide, judge=None)[0]
+        return layer(
+            real, None, real, None, engine=engine, step=t, teacher=teacher, discriminator=None
+        )[0]
 
     arguments = tf.zeros((64, 5)), tf.constant(0)
     text = step.experimental_get_compiler_ir(*arguments)(stage="hlo")
@@ -268,7 +271,7 @@ def test_under_xla_the_guide_is_inside_a_conditional():
         ({"mode": "async_model"}, "needs a fixed generator"),
         ({"model": print}, "needs a fixed generator"),
         ({"ramp": -5}, "ramp -5"),
-        ({"mode": "async_model", "model": "/nowhere"}, "holds no SavedModel"),
+        ({"mode": "async_model", "model": "/nowhere"}, r"export.load_generator\(FOLDER\)"),
     ],
 )
 def test_leaky_ema_refuses_in_one_line(options, words):
@@ -360,14 +363,14 @@ def test_an_automatic_leak_starts_once_and_a_checkpoint_keeps_it(tmp_path):
 
 def test_noise_has_the_stated_moments_and_leaves_no_trace_of_the_images():
     images = tf.ones((256, 16, 16, 1))
-    noise = (mixing.InstanceNoise(0.3)(images, DRAWS) - images).numpy()
+    noise = (augment.InstanceNoise(0.3)(images, DRAWS) - images).numpy()
     assert noise.mean() == pytest.approx(0, abs=5 * 0.3 / 256)
     assert noise.std() == pytest.approx(0.3, rel=0.01)
     assert scipy.stats.kstest(noise.ravel() / 0.3, "norm").pvalue > 1e-3
 
 
 def test_noise_falls_linearly_and_ends():
-    augmentation = mixing.InstanceNoise(0.4, steps=8)
+    augmentation = augment.InstanceNoise(0.4, steps=8)
     images = tf.zeros((64, 64))
     for step, stddev in ((0, 0.4), (2, 0.3), (6, 0.1), (8, 0), (100, 0)):
         found = augmentation(images, Draws(1, tf.constant(step), "x/")).numpy()
@@ -375,9 +378,11 @@ def test_noise_falls_linearly_and_ends():
 
 
 def test_real_and_fake_get_noise_of_their_own():
-    gan = toy.gan("mlp", augment=[mixing.InstanceNoise(1.0)])
-    zeros = tf.zeros((512, 2))
-    real, fake, again = (gan._augmented(zeros, DRAWS.at(k)) for k in ("real", "fake", "real"))
+    gan = toy.gan("mlp", augment=[augment.InstanceNoise(1.0)])
+    zeros = Batch(tf.zeros((512, 2)))
+    real, fake, again = (
+        gan._augmented(zeros, DRAWS, name).images for name in ("real", "fake", "real")
+    )
     np.testing.assert_array_equal(real, again)
     assert abs(np.corrcoef(np.ravel(real), np.ravel(fake))[0, 1]) < 0.1
 
@@ -385,7 +390,7 @@ def test_real_and_fake_get_noise_of_their_own():
 def test_extreme_draws_are_finite_and_symmetric():
     """The outermost of the 2^24 quantiles, which come up once in 2^24 draws."""
     bits = np.array([0, 2**24 - 1, 1, 2**24 - 2, 2**23, 2**23 - 1], "int32")
-    with mock.patch.object(engine, "_bits", return_value=tf.constant(bits)):
+    with mock.patch.object(engine, "random_bits", return_value=tf.constant(bits)):
         z = DRAWS.normal((6,), "z").numpy()
     exact = scipy.stats.norm.ppf((bits + 0.5) / 2**24)
     np.testing.assert_allclose(z, exact, rtol=1e-5, atol=1e-9)
@@ -425,23 +430,23 @@ def images(request, rng):
 
 
 def test_colour_policy(images):
-    random = DRAWS.at("color").uniform((16, 3), "color").numpy()
+    random = DRAWS.fold_in("color").uniform((16, 3), "color").numpy()
     expected = [colour(image, r) for image, r in zip(images, random, strict=True)]
-    found = mixing.DiffAugment(["color"])(tf.constant(images), DRAWS)
+    found = augment.DiffAugment(["color"])(tf.constant(images), DRAWS)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_translation_policy_shifts_up_to_an_eighth(images):
     size = images.shape[1:3]
     reach = [int(length / 8 + 0.5) for length in size]
-    draws = DRAWS.at("translation")
+    draws = DRAWS.fold_in("translation")
     shift = [
         draws.integers((16,), 2 * reach[i] + 1, f"shift{i + 1}").numpy() - reach[i] for i in (0, 1)
     ]
     expected = [
         shifted(image, *s) for image, s in zip(images, zip(*shift, strict=True), strict=True)
     ]
-    found = mixing.DiffAugment(["translation"])(tf.constant(images), DRAWS)
+    found = augment.DiffAugment(["translation"])(tf.constant(images), DRAWS)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert {int(v) for v in shift[1]} == set(range(-reach[1], reach[1] + 1))
 
@@ -449,13 +454,13 @@ def test_translation_policy_shifts_up_to_an_eighth(images):
 def test_cutout_policy_cuts_half_the_size(images):
     size = images.shape[1:3]
     side = [int(length / 2 + 0.5) for length in size]
-    draws = DRAWS.at("cutout")
+    draws = DRAWS.fold_in("cutout")
     corner = [
         draws.integers((16,), size[i] + 1 - side[i] % 2, f"centre{i + 1}").numpy() - side[i] // 2
         for i in (0, 1)
     ]
     expected = [cut(x, *c, side) for x, c in zip(images, zip(*corner, strict=True), strict=True)]
-    found = mixing.DiffAugment(["cutout"])(tf.constant(images), DRAWS).numpy()
+    found = augment.DiffAugment(["cutout"])(tf.constant(images), DRAWS).numpy()
     np.testing.assert_array_equal(found, expected)
     holes = (found == 0).all(axis=3).sum(axis=(1, 2))
     assert holes.min() >= side[0] * side[1] / 4 - max(side)
@@ -463,7 +468,7 @@ def test_cutout_policy_cuts_half_the_size(images):
 
 
 def test_all_policies_are_differentiable_and_rows_have_draws_of_their_own(images):
-    augmentation = mixing.DiffAugment("color,translation,cutout")
+    augmentation = augment.DiffAugment("color,translation,cutout")
     x, v = tf.constant(images), tf.constant(np.roll(images, 3, axis=0))
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -479,15 +484,15 @@ def test_all_policies_are_differentiable_and_rows_have_draws_of_their_own(images
 
 def test_augmentations_refuse_in_one_line():
     with pytest.raises(UsageError, match="policy 'colour'"):
-        mixing.DiffAugment("colour")
+        augment.DiffAugment("colour")
     with pytest.raises(UsageError, match="it needs images"):
-        mixing.DiffAugment()(tf.zeros((4, 2)), DRAWS)
+        augment.DiffAugment()(tf.zeros((4, 2)), DRAWS)
     with pytest.raises(UsageError, match="stddev -1"):
-        mixing.InstanceNoise(-1)
+        augment.InstanceNoise(-1)
     with pytest.raises(UsageError, match="steps 0"):
-        mixing.InstanceNoise(steps=0)
+        augment.InstanceNoise(steps=0)
     with pytest.raises(UsageError, match="unknown augmentation"):
-        mixing.get("diffaugment")
+        augment.get("diffaugment")
 
 
 # Top-k
@@ -500,7 +505,7 @@ def test_top_k_is_the_mean_over_the_best(phi, rng):
     for step, kept in ((0, 10), (1, 10), (2, 5), (3, 5), (4, 3), (400, 3)):
         logits = tf.Variable(values)
         with tf.GradientTape() as tape:
-            chosen, factor = top_k(logits, tf.constant(step))
+            chosen, factor = top_k(engine, logits, tf.constant(step))
             loss = factor * tf.reduce_mean(phi(-chosen))
         found = tape.gradient(loss, logits)
         with tf.GradientTape() as tape:
@@ -512,7 +517,7 @@ def test_top_k_is_the_mean_over_the_best(phi, rng):
 
 
 def test_top_k_keeps_at_least_one():
-    _, factor = mixing.TopK(0.01, decay=0.01, every=1)(tf.range(5.0), tf.constant(9))
+    _, factor = mixing.TopK(0.01, decay=0.01, every=1)(engine, tf.range(5.0), tf.constant(9))
     assert float(factor) == 5
 
 

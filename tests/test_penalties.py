@@ -1,5 +1,6 @@
 """Penalties against closed forms, finite differences and plain loops."""
 
+import dataclasses
 import itertools
 
 import keras
@@ -9,8 +10,8 @@ import scipy.special
 import tensorflow as tf
 import toy
 
-import tfgan_ema as tg
 from tfgan_ema import penalties
+from tfgan_ema.adapt import Batch
 from tfgan_ema.engines import tensorflow as engine
 from tfgan_ema.errors import UsageError
 from tfgan_ema.latents import Draws
@@ -18,22 +19,18 @@ from tfgan_ema.latents import Draws
 N = 6
 
 
-def scene(respond, real=None, fake=None, *, network=None, logits=None, latent=None, step=0):
-    """What a penalty sees; ``respond`` is a function of points alone."""
+def inputs(forward, real=None, fake=None, *, network=None, logits=None, latent=None, step=0):
+    """What a penalty sees; ``forward`` is a function of points alone."""
 
     def tensor(x):
         return None if x is None else tf.constant(x, tf.float32)
 
-    return penalties.Scene(
+    return penalties.PenaltyInputs(
         network=network,
-        respond=lambda x, labels: respond(x),
-        real=tensor(real),
-        fake=tensor(fake),
-        real_labels=None,
-        fake_labels=None,
+        forward=lambda x, labels: forward(x),
+        real=Batch(tensor(real)),
+        fake=Batch(tensor(fake), latent=tensor(latent)),
         real_logits=tensor(logits),
-        latent=tensor(latent),
-        step=tf.constant(step),
         draws=Draws(11, tf.constant(step), "test/"),
     )
 
@@ -70,7 +67,7 @@ def test_linear_critic(clouds):
     for (name, (penalty, weight, target)), scale in itertools.product(CENTRED.items(), (0.1, 1.0)):
         kernel = tf.Variable(scale * w, dtype=tf.float32)
         with tf.GradientTape() as tape:
-            found = penalty(scene(lambda x, k=kernel: linear(k)(x), real, fake))
+            found = penalty(inputs(lambda x, k=kernel: linear(k)(x), real, fake))
         norm = np.linalg.norm(scale * w)
         assert found.dtype == tf.float32
         assert found.numpy() == pytest.approx(weight * (norm - target) ** 2, rel=1e-4), name
@@ -82,7 +79,10 @@ def test_linear_critic(clouds):
 def test_one_sided_frees_small_slopes(clouds):
     real, fake, w = clouds
     norm = np.linalg.norm(w)
-    steep, flat = scene(linear(3 * w / norm), real, fake), scene(linear(0.9 * w / norm), real, fake)
+    steep, flat = (
+        inputs(linear(3 * w / norm), real, fake),
+        inputs(linear(0.9 * w / norm), real, fake),
+    )
     for points in penalties.GradientPenalty.POINTS:
         penalty = penalties.GradientPenalty(2.0, points=points, one_sided=True)
         assert penalty(steep).numpy() == pytest.approx(2 * (3 - 1) ** 2, rel=1e-5)
@@ -94,7 +94,7 @@ def test_a_flat_critic_gives_a_finite_gradient(clouds):
     for penalty in (penalties.wgan_gp(), penalties.zero_centred(), penalties.R1()):
         kernel = tf.Variable(0 * w, dtype=tf.float32)
         with tf.GradientTape() as tape:
-            found = penalty(scene(lambda x, k=kernel: linear(k)(x), real, fake))
+            found = penalty(inputs(lambda x, k=kernel: linear(k)(x), real, fake))
         assert np.isfinite(found)
         assert np.isfinite(tape.gradient(found, kernel)).all()
 
@@ -115,7 +115,7 @@ def test_quadratic_critic(rng):
     def squares(x):
         return np.mean(np.sum((x @ a + b) ** 2, axis=1))
 
-    here = scene(quadratic(a, b), real, fake)
+    here = inputs(quadratic(a, b), real, fake)
     assert penalties.R1(10.0)(here).numpy() == pytest.approx(5 * squares(real), rel=1e-5)
     assert penalties.R2(10.0)(here).numpy() == pytest.approx(5 * squares(fake), rel=1e-5)
     share = here.draws.uniform((N, 1), "share").numpy()
@@ -140,7 +140,7 @@ def test_dragan_of_a_quadratic_critic_in_expectation(rng):
         * scipy.special.hyp1f1(-0.5, d / 2, -lam / 2)
     )  # fmt: skip
     square = a**2 * (s**2 * d + np.sum(data**2, axis=1))
-    here = scene(quadratic(a * np.eye(d), np.zeros(d)), real)
+    here = inputs(quadratic(a * np.eye(d), np.zeros(d)), real)
     found = penalties.dragan(1.0)(here).numpy()
     assert found == pytest.approx(np.mean(square - 2 * length + 1), rel=0.01)
     zero = penalties.GradientPenalty(1.0, points="around", target=0.0)(here).numpy()
@@ -165,7 +165,7 @@ def test_l2_is_half_the_sum_of_squares_of_what_is_trained():
     network = small_network()
     expected = sum(np.sum(w.numpy() ** 2) for w in network.trainable_weights) / 2
     assert len(network.trainable_weights) < len(network.weights)
-    found = penalties.L2(0.3)(scene(None, network=network)).numpy()
+    found = penalties.L2(0.3)(inputs(None, network=network)).numpy()
     assert found == pytest.approx(0.3 * expected, rel=1e-5)
 
 
@@ -179,7 +179,7 @@ def test_orthogonal_counts_pairs_of_different_columns():
         for i in range(kernel.shape[1]):
             for j in range(kernel.shape[1]):
                 expected += (i != j) * (kernel[:, i] @ kernel[:, j]) ** 2
-    found = penalties.Orthogonal(0.5)(scene(None, network=network)).numpy()
+    found = penalties.Orthogonal(0.5)(inputs(None, network=network)).numpy()
     assert found == pytest.approx(0.5 * expected, rel=1e-4)
 
 
@@ -187,12 +187,12 @@ def test_orthogonal_kernels_cost_nothing_whatever_their_norms():
     layer = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
     q = np.linalg.qr(np.random.default_rng(0).normal(size=(5, 3)))[0]
     layer.set_weights([q * [1, 10, 0.1], np.ones(3)])
-    assert penalties.Orthogonal(1.0)(scene(None, network=layer)).numpy() < 1e-9
+    assert penalties.Orthogonal(1.0)(inputs(None, network=layer)).numpy() < 1e-9
 
 
 def test_drift_is_the_mean_square_of_the_real_logits():
     logits = [1.0, -2.0, 0.5]
-    found = penalties.Drift(0.1)(scene(None, logits=logits)).numpy()
+    found = penalties.Drift(0.1)(inputs(None, logits=logits)).numpy()
     assert found == pytest.approx(0.1 * (1 + 4 + 0.25) / 3)
 
 
@@ -215,7 +215,7 @@ def test_path_length_of_a_linear_generator(rng):
     """J = W: |W y| for the projections y that were drawn; only the first half of the rows."""
     shape, d = (4, 3, 2), 5
     weight = rng.normal(size=(d, np.prod(shape)))
-    here = scene(linear_generator(weight, shape), latent=rng.normal(size=(N, d)))
+    here = inputs(linear_generator(weight, shape), latent=rng.normal(size=(N, d)))
     penalty = penalties.PathLength(2.0, decay=0.1, interval=1)
     y = here.draws.normal((N // 2, *shape), "path_length").numpy() / np.sqrt(4 * 3)
     lengths = np.linalg.norm(y.reshape(N // 2, -1) @ weight.T, axis=1)
@@ -231,7 +231,7 @@ def test_path_length_of_a_linear_generator(rng):
 def test_mean_square_path_length_is_the_frobenius_norm(rng):
     shape, d, rows = (4, 4, 1), 3, 20_000
     weight = rng.normal(size=(d, 16))
-    here = scene(linear_generator(weight, shape), latent=rng.normal(size=(rows, d)))
+    here = inputs(linear_generator(weight, shape), latent=rng.normal(size=(rows, d)))
     lengths = penalties.PathLength(shrink=1).lengths(here).numpy()
     assert len(lengths) == rows
     assert np.mean(lengths**2) == pytest.approx(np.sum(weight**2) / 16, rel=0.02)
@@ -246,7 +246,7 @@ def test_path_length_of_a_style_network_is_taken_at_w(rng):
     x = keras.layers.Dense(8, use_bias=False, name="flat")(keras.layers.Flatten()(w))
     synthesis = keras.Model(w, keras.layers.Reshape((2, 2, 2))(x), name="synthesis")
     generator = keras.Model(z, synthesis(mapping(z)))
-    here = scene(None, network=generator, latent=rng.normal(size=(4, 3)))
+    here = inputs(None, network=generator, latent=rng.normal(size=(4, 3)))
     y = here.draws.normal((2, 2, 2, 2), "path_length").numpy().reshape(2, 8) / 2
     kernel = synthesis.get_layer("flat").kernel.numpy()
     per_layer = np.sum((y @ kernel.T).reshape(2, 2, 4) ** 2, axis=2)
@@ -261,8 +261,8 @@ def gradient_at(gan, step, batch):
     """The discriminator's gradient at a step, as `GAN.train_step` takes it."""
     gan.step.assign(step)
     draws = Draws(0, 0, "same/")  # the same data every step
-    real = tg.gan.Batch(batch)
-    fake = gan._fakes(*gan._latents(real, draws))
+    real = Batch(batch)
+    fake = gan.players.fakes(*gan._latents(real, draws))
     grads, _ = engine.gradients(
         [lambda: gan.discriminator_objective(real, fake, draws)],
         gan.discriminator.trainable_variables,
@@ -309,8 +309,8 @@ def test_lazy_penalties_are_not_computed_in_between(xla, rng):
 
     @tf.function(jit_compile=xla)
     def at(step):
-        here = scene(critic, x)
-        return penalty(penalties.dataclasses.replace(here, step=step))
+        here = inputs(critic, x)
+        return penalty(dataclasses.replace(here, draws=Draws(11, step, "test/")))
 
     values = [at(tf.constant(step)).numpy() for step in range(7)]
     exact = 3 * 4 * np.mean(np.sum(x**2, axis=1))
@@ -326,7 +326,7 @@ def test_lazy_path_length_keeps_its_mean_in_between(rng):
     penalty = penalties.PathLength(1.0, interval=2)
     means = []
     for step in range(4):
-        penalty(scene(linear_generator(weight, (2, 2, 1)), latent=latent, step=step))
+        penalty(inputs(linear_generator(weight, (2, 2, 1)), latent=latent, step=step))
         means.append(penalty.mean.numpy())
     assert means[0] == means[1] < means[2] == means[3]
 
@@ -382,10 +382,12 @@ def test_consensus_is_the_gradient_of_half_the_squared_field():
 def test_every_name_builds():
     for name in penalties.names():
         penalty = penalties.get(name)
-        assert penalty.player in penalties.PLAYERS
+        assert name == "consensus" or penalty.player in penalties.PLAYERS
     assert penalties.get("l2", player="generator").player == "generator"
-    assert penalties.get("r1", weight=10.0, factor=1.0).weight == 10.0
-    assert penalties.get("r1", weight=10.0).weight == 5.0
+    r1 = penalties.get("r1", weight=10.0, factor=1.0)
+    assert (r1.weight, r1.factor) == (10.0, 1.0)
+    r1 = penalties.get("r1", weight=10.0)
+    assert (r1.weight, r1.factor) == (10.0, 0.5)
 
 
 @pytest.mark.parametrize(

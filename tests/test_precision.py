@@ -31,14 +31,14 @@ def trained(policy, jit_compile, seeds=range(8), steps=3000):
     adam = {"name": "adam", "learning_rate": 1e-3, "beta_1": 0.5}
     gan.compile(adam, dict(adam), jit_compile=jit_compile)
     real = points.mixture(CENTERS, SIGMA)
-    gan.run(lambda step: real(64 * gan.stack, tg.latents.Draws(gan.seed, step, "data/")), steps)
+    gan.run(lambda step: real(64 * len(gan.seed), gan.draws("data/", step)), steps)
     return gan
 
 
 def shares(gan, count=2000):
     """[seeds] the share of the average's samples that lie at a mode."""
-    latent = np.random.default_rng(0).normal(size=(gan.stack, count, 2)).astype("float32")
-    samples = np.asarray(gan.averaged[0](latent, training=False), "float64")
+    latent = np.random.default_rng(0).normal(size=(len(gan.seed), count, 2)).astype("float32")
+    samples = np.asarray(gan.averages[0].shadow(latent, training=False), "float64")
     return np.array([mode_coverage(s, CENTERS, SIGMA)["high_quality"] for s in samples])
 
 
@@ -106,10 +106,10 @@ def test_the_scale_is_part_of_the_state():
 
 def test_weights_and_averages_stay_float32():
     gan = float16()
-    models = [gan.generator, gan.discriminator, *gan.averaged]
+    models = [gan.generator, gan.discriminator, *(average.shadow for average in gan.averages)]
     assert {w.dtype for model in models for w in model.weights} == {"float32"}
 
 
 def test_consensus_is_refused():
     with pytest.raises(UsageError, match="consensus with float16"):
-        float16(update="simultaneous", penalties=[tg.penalties.Consensus(1.0)])
+        float16(update_order="simultaneous", penalties=[tg.penalties.Consensus(1.0)])

@@ -10,7 +10,8 @@ import numpy as np
 
 import tfgan_ema as tg
 import zoo
-from tfgan_ema import checkpoint, data, engines, layers
+from tfgan_ema import checkpoint, data, layers
+from tfgan_ema.engines import devices
 
 
 def source(size: int = 8, channels: int = 3, classes: int | None = None, count: int = 96) -> Any:
@@ -102,7 +103,7 @@ def fit(
         )
 
     strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's; JAX's is the process's
-    batches = engines.current().distribute(strategy, pipeline)
+    batches = devices.distribute(strategy, pipeline)
     model.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=callbacks)
     return checkpoint.to_arrays(model.state())
 

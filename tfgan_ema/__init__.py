@@ -16,8 +16,8 @@ _NAMES = {
     "EMA": "averaging",
     "UniformAverage": "averaging",
     "LeakyEMA": "mixing",
-    "InstanceNoise": "mixing",
-    "DiffAugment": "mixing",
+    "InstanceNoise": "augment",
+    "DiffAugment": "augment",
     "TopK": "mixing",
     "EMACallback": "callbacks",
     "SampleGrid": "callbacks",
@@ -27,7 +27,7 @@ _NAMES = {
     "OptimisticAdam": "optimizers",
 }
 _MODULES = (
-    "averaging", "callbacks", "checkpoint", "data", "engines", "errors", "export",
+    "augment", "averaging", "callbacks", "checkpoint", "data", "engines", "errors", "export",
     "gan", "interop", "latents", "layers", "losses", "metrics", "mixing", "optimizers",
     "penalties",
 )  # fmt: skip

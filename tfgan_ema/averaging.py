@@ -1,35 +1,49 @@
 """Averages of the generator's weights over training, moved inside the compiled step.
 
-A rule says which share of the current weights enters its shadow after generator step t
-(t = 1, 2, ...): ``shadow += rate(t) * (weights - shadow)``. Rate 1 is a copy.
+A rule says which share of the current weights enters its average after generator step t
+(t = 1, 2, ...): ``average += rate(t) * (weights - average)``. Rate 1 makes the average equal to the
+current weights.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
+from tfgan_ema import batch_statistics
+from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import UsageError, build
 
-Tensor = Any
-
 STATISTICS = ("copy", "average", "standing")
+
+
+def half_life_rate(step: Tensor, batch_size: int, half_life: float, ramp: float | None) -> Tensor:
+    """1 - 0.5^(batch_size/half_life), the half-life being at most ``ramp`` times the images seen.
+
+    Karras et al. 2020, with the ramp of stylegan2-ada.
+    """
+    if ramp is not None:
+        seen = ops.cast(step, "float32") * batch_size
+        half_life = ops.minimum(half_life, ramp * seen)
+    return -ops.expm1(math.log(0.5) * batch_size / half_life)
+
+
+def uniform_rate(step: Tensor, start_step: int) -> Tensor:
+    """1/n for the n-th weights after ``start_step``: the average of n weights moves by 1/n."""
+    return 1.0 / ops.cast(ops.maximum(step - start_step, 1), "float32")
 
 
 class EMA:
     """Exponential moving average (Yazici et al. 2019, equation 3).
 
-    ``shadow_t = decay * shadow_{t-1} + (1 - decay) * weights_t`` for t > start_step; until then the
-    shadow is a copy of the weights. Instead of a decay, a half-life in images may be given, as in
-    StyleGAN: ``decay = 0.5 ** (batch / half_life)``, where ``ramp`` bounds the half-life by that
+    ``average_t = decay * average_{t-1} + (1 - decay) * weights_t`` for t > start_step; until then
+    the average equals the raw weights. Instead of a decay, a half-life in images may be given, as
+    in StyleGAN: ``decay = 0.5 ** (batch / half_life)``, where ``ramp`` bounds the half-life by that
     share of the images seen so far, so that early weights are forgotten sooner.
     """
 
@@ -47,13 +61,12 @@ class EMA:
 
         Args:
             decay: in [0, 1); 0.999 unless a half-life is given.
-            start_step: generator steps during which the shadow only copies.
+            start_step: averaging starts after this generator step.
             half_life: images after which a weight's share is halved; excludes ``decay``.
-            ramp: with a half-life, its bound as a share of the images seen, e.g. 0.05.
-            statistics: what happens to the generator's non-trainable weights (moving means and
-                variances): ``"standing"``, copied in training and re-estimated for the averaged
-                weights where they are used (see `standing_statistics`, and `GAN` for a leak);
-                ``"copy"``; or ``"average"``, like the other weights.
+            ramp: with a half-life, its bound as a share of the images seen, for example 0.05.
+            statistics: where the moving means and variances of batch normalisation come from:
+                ``"standing"`` estimates them for the averaged weights (`batch_statistics`),
+                ``"copy"`` takes the raw generator's, ``"average"`` averages these like weights.
             name: the key in logs and files; made from the decay unless given.
 
         Raises:
@@ -73,10 +86,8 @@ class EMA:
             raise UsageError(f"EMA half_life {half_life}: expected a positive number of images.")
         elif ramp is not None and not ramp > 0:
             raise UsageError(f"EMA ramp {ramp}: expected a positive share, e.g. 0.05, or none.")
-        self.decay = decay
+        self.decay, self.half_life, self.ramp = decay, half_life, ramp
         self.start_step = _checked_start(start_step)
-        self.half_life = half_life
-        self.ramp = ramp
         self.statistics = _checked_statistics(statistics)
         self.name = name or (f"ema_{decay}" if half_life is None else f"ema_{half_life:g}_images")
 
@@ -85,18 +96,15 @@ class EMA:
         if self.half_life is None:
             rate = 1.0 - self.decay
         else:
-            half_life = self.half_life
-            if self.ramp is not None:
-                seen = ops.cast(step, "float32") * batch_size
-                half_life = ops.minimum(half_life, self.ramp * seen)
-            rate = -ops.expm1(math.log(0.5) * batch_size / half_life)
+            rate = half_life_rate(step, batch_size, self.half_life, self.ramp)
         return ops.where(step > self.start_step, ops.cast(rate, "float32"), 1.0)
 
 
 class UniformAverage:
-    """Plain mean of the weights visited after ``start_step`` (Yazici et al. 2019, equation 2).
+    """Plain mean of the weights after ``start_step`` (Yazici et al. 2019, equation 2).
 
-    ``shadow_t = 1/n * sum of weights_{s+1} ... weights_t`` with n = t - s; a copy until then.
+    ``average_t = 1/n * sum of weights_{s+1} ... weights_t`` with n = t - s; until then the average
+    equals the raw weights.
     """
 
     def __init__(
@@ -108,196 +116,106 @@ class UniformAverage:
         self.name = name or (f"uniform_{start_step}" if start_step else "uniform")
 
     def rate(self, step: Tensor, batch_size: int) -> Tensor:
-        """1/n for the n-th weights visited since the start step, 1 before."""
-        visited = ops.maximum(step - self.start_step, 1)
-        return 1.0 / ops.cast(visited, "float32")
+        """1/n for the n-th weights since the start step, 1 before."""
+        return uniform_rate(step, self.start_step)
 
 
-class Shadow:
-    """A generator whose weights follow another's by a rule.
+class Average:
+    """An average of a generator's weights.
 
     Attributes:
         rule: an `EMA` or `UniformAverage`.
-        generator: the averaged generator, not trainable.
+        name: the rule's.
+        source: the generator whose weights are averaged.
+        shadow: a frozen copy of the generator that holds the averaged weights. Training moves it;
+            to look at the average take `GAN.ready_generator`, whose batch statistics fit.
+        pairs: each variable of the shadow with the generator's.
     """
 
     def __init__(self, rule: EMA | UniformAverage, source: keras.Model) -> None:
         """Clones ``source``, weights included; ``source`` must be built."""
-        self.rule = rule
-        self.generator = keras.models.clone_model(source)
-        if not self.generator.built:
-            self.generator.build(source.input_shape)
-        self.generator.set_weights(source.get_weights())
+        self.rule, self.name, self.source = rule, rule.name, source
+        self.shadow = _clone(source)
         # Paired while both are trainable: freezing changes the order of `weights`.
-        self.pairs = list(zip(self.generator.weights, source.weights, strict=True))
-        self.generator.trainable = False
+        self.pairs = list(zip(self.shadow.weights, source.weights, strict=True))
+        self.shadow.trainable = False
+        self.teaches_from: keras.Variable | None = None  # the step at which it starts to leak
+        self._ready: keras.Model | None = None
+        self._ready_step: int | None = None
 
-    def move(self, step: Tensor, batch_size: int, keep: Tensor | None = None) -> None:
-        """Applies the rule after generator step ``step``; a few vector operations a weight.
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether batch statistics are estimated for the averaged weights."""
+        return self.rule.statistics == "standing" and bool(batch_statistics.layers(self.shadow))
 
-        Args:
-            step: generator steps done, this one included.
-            batch_size: images of a step.
-            keep: a boolean scalar, whether batch statistics stay as they are; ``None`` never.
+    def move(self, step: Tensor, batch_size: int) -> None:
+        """Applies the rule after generator step ``step`` (the first is 1).
+
+        A step has ``batch_size`` images. What no gradient moves, such as batch statistics, is
+        copied, unless it is to be averaged too or belongs to a `teacher.Teacher`, who
+        estimates it.
         """
         rate = self.rule.rate(step, batch_size)
-        kept = [] if keep is None else [id(v) for v in statistics(self.generator)]
+        estimated = {id(v) for v in batch_statistics.variables(self.shadow)}
         for average, weight in self.pairs:
-            if id(average) in kept:
-                average.assign(ops.where(keep, average.value, weight.value))
-            elif not weight.trainable and self.rule.statistics != "average":
-                average.assign(weight)
+            if weight.trainable or self.rule.statistics == "average":
+                share = ops.cast(rate, average.dtype)
+                average.assign_add(share * (ops.cast(weight, average.dtype) - average))
+            elif self.teaches_from is not None and id(average) in estimated:
+                taught = step > self.teaches_from
+                average.assign(ops.where(taught, average.value, weight.value))
             else:
-                average.assign_add(
-                    ops.cast(rate, average.dtype) * (ops.cast(weight, average.dtype) - average)
-                )
+                average.assign(weight)
+
+    def ready_generator(
+        self,
+        scope: contextlib.AbstractContextManager,
+        step: int | None,
+        forward: Callable[[keras.Model, int], Any],
+    ) -> keras.Model:
+        """The averaged generator with batch statistics of its own.
+
+        It is a copy, made anew once a training step at most, so that looking at it changes nothing
+        that training reads.
+
+        Args:
+            scope: of the strategy in which the copy is made.
+            step: generator steps done; ``None`` takes the copy as it is.
+            forward: ``forward(generator, i)`` runs it in training mode on the i-th batch.
+        """
+        if not self.needs_statistics:
+            return self.shadow
+        if self._ready is None:
+            with scope:
+                self._ready = _clone(self.source)
+            self._ready_weights = self._ready.weights
+            self._ready.trainable = False
+        if step is not None and step != self._ready_step:
+            for weight, (average, _) in zip(self._ready_weights, self.pairs, strict=True):
+                weight.assign(average)
+            values = batch_statistics.standing(self._ready, lambda i: forward(self._ready, i))
+            statistics = batch_statistics.variables(self._ready)
+            for variable, value in zip(statistics, values, strict=True):
+                variable.assign(value)
+            self._ready_step = step
+        return self._ready
+
+    def forget(self) -> None:
+        """Marks the ready generator as out of date, because weights were set from outside."""
+        self._ready_step = None
 
     def distance(self) -> float:
         """Euclidean distance between the averaged and the current trainable weights."""
-        squares = [
-            ops.sum(ops.square(weight - average))
-            for average, weight in self.pairs
-            if weight.trainable
-        ]
+        squares = [ops.sum(ops.square(w - average)) for average, w in self.pairs if w.trainable]
         return float(ops.sqrt(sum(squares)))
 
-    @contextlib.contextmanager
-    def swapped(self) -> Iterator[None]:
-        """Inside, the source holds the averaged weights and the shadow the current ones."""
-        self.swap()
-        try:
-            yield
-        finally:
-            self.swap()
 
-    def swap(self) -> None:
-        """Exchanges the averaged and the current weights; twice is nothing."""
-        for average, weight in self.pairs:
-            kept = ops.copy(weight.value)
-            weight.assign(average)
-            average.assign(kept)
-
-
-def batch_norms(generator: keras.Model) -> list[keras.layers.BatchNormalization]:
-    """The layers whose statistics an average has to care for."""
-    return [
-        layer
-        for layer in generator._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-
-
-def statistics(generator: keras.Model) -> list[keras.Variable]:
-    """The moving means and variances of its batch normalisation."""
-    return [
-        variable
-        for layer in batch_norms(generator)
-        for variable in (layer.moving_mean, layer.moving_variance)
-    ]
-
-
-def batch_statistics(generator: keras.Model, forward: Callable[[], Any]) -> list[Tensor]:
-    """What `statistics` would be if they went by one batch alone; nothing is assigned.
-
-    Replicas that run the same batch find the same without meeting, so a conditional may hold this.
-
-    Args:
-        generator: frozen or not.
-        forward: runs it in inference mode on the batch.
-    """
-    found: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def normalised(
-        layer: keras.layers.BatchNormalization,
-        inputs: Tensor,
-        training: bool | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        x = ops.cast(inputs, "float32")
-        axis = layer.axis % len(x.shape)
-        found[id(layer)] = ops.moments(x, [i for i in range(len(x.shape)) if i != axis])
-        outputs = ops.batch_normalization(
-            x, *found[id(layer)], axis, layer.beta, layer.gamma, layer.epsilon
-        )
-        return ops.cast(outputs, layer.compute_dtype)
-
-    layers = batch_norms(generator)
-    try:
-        for layer in layers:
-            vars(layer)["call"] = functools.partial(normalised, layer)
-        forward()
-    finally:
-        for layer in layers:
-            del vars(layer)["call"]
-    values = [value for layer in layers for value in found[id(layer)]]
-    return [
-        ops.cast(value, variable.dtype)
-        for variable, value in zip(statistics(generator), values, strict=True)
-    ]
-
-
-def standing_statistics(
-    generator: keras.Model, forward: Callable[[int], Any], batches: int = 16
-) -> list[np.ndarray]:
-    """Batch-normalisation statistics as means over fresh batches (Brock et al. 2019).
-
-    Those of the raw generator do not fit an averaged one: noise that the average takes out of the
-    weights is in the raw activations' variance, so that its images come out pale. Here they are
-    accumulated anew, each batch with equal share. The generator is left as it was found, so that
-    looking at it never changes its training.
-
-    Args:
-        generator: the generator to evaluate.
-        forward: ``forward(i)`` runs it in training mode on the i-th batch of latents.
-        batches: how many batches are accumulated.
-
-    Returns:
-        Values of `statistics`.
-    """
-    layers = batch_norms(generator)
-    before = [(layer, layer.trainable, layer.momentum) for layer in layers]
-    try:
-        with _kept(generator.non_trainable_variables):
-            for layer in layers:
-                layer.trainable = True  # a frozen one would not move
-            for i in range(batches):
-                for layer in layers:
-                    layer.momentum = i / (i + 1)
-                forward(i)
-            return [variable.numpy() for variable in statistics(generator)]
-    finally:
-        for layer, trainable, momentum in before:
-            layer.trainable, layer.momentum = trainable, momentum
-
-
-@contextlib.contextmanager
-def replaced(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> Iterator[None]:
-    """Inside, variables have other values."""
-    with _kept(variables):
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-        yield
-
-
-@contextlib.contextmanager
-def _kept(variables: Sequence[keras.Variable]) -> Iterator[None]:
-    """On leaving, variables have the values back that they came with."""
-    before = [variable.numpy() for variable in variables]
-    try:
-        yield
-    finally:
-        for variable, value in zip(variables, before, strict=True):
-            variable.assign(value)
-
-
-def digest(generator: keras.Model) -> bytes:
-    """A hash of all that standing statistics depend on: the other weights."""
-    left_out = {id(variable) for variable in statistics(generator)}
-    found = hashlib.blake2b()
-    for variable in generator.variables:
-        if id(variable) not in left_out:
-            found.update(np.ascontiguousarray(ops.convert_to_numpy(variable.value)))
-    return found.digest()
+def _clone(source: keras.Model) -> keras.Model:
+    clone = keras.models.clone_model(source)
+    if not clone.built:
+        clone.build(source.input_shape)
+    clone.set_weights(source.get_weights())
+    return clone
 
 
 def _checked_start(start_step: int) -> int:

@@ -1,24 +1,28 @@
 """Keras callbacks for a `GAN`. Intervals are in generator steps.
 
 With several steps per execution a callback acts at the first boundary on or after its step. Under
-several workers only the chief writes files.
+several workers only the chief writes files. No callback changes what training computes.
 """
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
+from keras import ops
 
-from tfgan_ema import averaging, checkpoint, engines, mixing
+from tfgan_ema import averaging, checkpoint, engines, files, mixing
 from tfgan_ema.data import png
+from tfgan_ema.engines import devices
 from tfgan_ema.errors import UsageError
+from tfgan_ema.gan import GAN
 from tfgan_ema.records import Events, Table
 
 GAP = 8  # white pixels between the halves of a sample grid
@@ -27,14 +31,19 @@ GAP = 8  # white pixels between the halves of a sample grid
 class Periodic(keras.callbacks.Callback):
     """Calls ``act(step)`` whenever training passes a multiple of ``every`` generator steps."""
 
-    def __init__(self, every: int) -> None:
+    model: GAN
+
+    def __init__(self, every: int | None) -> None:
         """Creates the callback.
+
+        Args:
+            every: generator steps between two calls; ``None`` means never.
 
         Raises:
             UsageError: an interval below 1.
         """
         super().__init__()
-        if not (isinstance(every, int) and every >= 1):
+        if every is not None and not (isinstance(every, int) and every >= 1):
             raise UsageError(
                 f"{type(self).__name__} every {every!r}: expected a whole number of generator "
                 "steps >= 1."
@@ -51,17 +60,21 @@ class Periodic(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
         """Acts at a boundary."""
         step = self.model.steps_done
-        if step // self.every > self._last // self.every:
+        if self.every and step // self.every > self._last // self.every:
             self.act(step)
         self._last = step
 
 
-class EMACallback(keras.callbacks.Callback):
-    """The handle on averaging under plain ``fit``.
+class EMACallback(Periodic):
+    """Attaches an average to a GAN, logs it, and saves the averaged generator.
 
-    The averaging itself happens inside the compiled step. Given a decay, the callback adds an
-    average to a GAN that has none. It logs, once an epoch, the distance between the averaged and
-    the raw weights as ``distance/NAME``.
+    The averaging itself happens inside the compiled step. Once an epoch, the distance between the
+    averaged and the raw weights is logged as ``distance/NAME``.
+
+    Example::
+
+        save = tg.EMACallback(0.999, save_to="runs/a/{step}.keras", every=5000)
+        gan.fit(images, epochs=100, callbacks=[save])
     """
 
     def __init__(
@@ -69,69 +82,83 @@ class EMACallback(keras.callbacks.Callback):
         decay: float | None = None,
         *,
         start_step: int = 0,
-        swap_for_checkpoints: bool = False,
-        swap_at_end: bool = False,
+        save_to: str | os.PathLike | None = None,
+        every: int | None = None,
     ) -> None:
         """Creates the callback.
 
         Args:
-            decay: of the average to add; ``None`` uses the averages that the GAN has.
-            start_step: of the average to add.
-            swap_for_checkpoints: whether the generator holds the averaged weights at the end of
-                each epoch, so that callbacks *after* this one, such as
-                ``keras.callbacks.ModelCheckpoint``, see them.
-            swap_at_end: whether the generator keeps the averaged weights when training ends; then
-                put this callback after `Checkpoint`.
+            decay: of the average to attach to a GAN without averages; ``None`` uses those that the
+                GAN has.
+            start_step: the step at which this average starts.
+            save_to: where the generator of the first average is saved: a ``.keras`` file, or the
+                folder of a SavedModel if the name has no ending. ``{step}`` in it stands for the
+                generator step. What exists there is replaced.
+            every: generator steps between two saves; ``None`` saves when training ends.
 
         Raises:
             UsageError: a value out of range.
         """
-        super().__init__()
+        super().__init__(every)
         self.rule = None if decay is None else averaging.EMA(decay, start_step=start_step)
-        self.swap_for_checkpoints, self.swap_at_end = swap_for_checkpoints, swap_at_end
-        self._swapped = False
-
-    def set_model(self, model: keras.Model) -> None:
-        """Adds the average; Keras calls this before it makes the train function."""
-        super().set_model(model)
-        if not hasattr(model, "shadows"):
-            raise UsageError(f"EMACallback on a {type(model).__name__}: it needs a tfgan_ema.GAN.")
-        if self.rule is not None and not model.shadows:
-            with engines.current().scope(model):
-                model.add_average(self.rule)
-        elif self.rule is not None and model.shadows[0].rule.name != self.rule.name:
+        self.save_to = None if save_to is None else os.fspath(save_to)
+        if self.save_to is None and every:
+            raise UsageError(f"EMACallback every {every} saves nothing: say where (save_to).")
+        if self.save_to is None:
+            return
+        ending = Path(self.save_to).suffix
+        if ending not in ("", ".keras") or (every and "{step}" not in self.save_to):
             raise UsageError(
-                f"EMACallback with decay {self.rule.decay} on a GAN with averages "
-                f"{[s.rule.name for s in model.shadows]}: leave the decay out, or the averages."
+                f"EMACallback save_to {self.save_to!r}: expected a name ending in .keras, or "
+                "without an ending for a SavedModel, with {step} in it if `every` is given."
             )
-        if not model.shadows:
+        if not ending:
+            engines.require_tensorflow("a SavedModel")
+
+    def set_model(self, model: GAN) -> None:
+        """Attaches the average; Keras calls this before it makes the train function."""
+        super().set_model(model)
+        if not isinstance(model, GAN):
+            raise UsageError(f"EMACallback on a {type(model).__name__}: it needs a tfgan_ema.GAN.")
+        names = [average.name for average in model.averages]
+        if not names and self.rule is None:
             raise UsageError("EMACallback on a GAN without averages: give it a decay, e.g. 0.999.")
-
-    def _swap(self) -> None:
-        ready = contextlib.nullcontext() if self._swapped else self.model.evaluation_weights(0)
-        with ready:
-            self.model.shadows[0].swap()
-        self._swapped = not self._swapped
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping | None = None) -> None:
-        """Puts the raw weights back for training."""
-        if self._swapped:
-            self._swap()
+        if not names:
+            with devices.scope(model):
+                model.add_average(self.rule)
+        elif self.rule is not None and names[0] != self.rule.name:
+            raise UsageError(
+                f"EMACallback with decay {self.rule.decay} on a GAN with averages {names}: leave "
+                "the decay out, or the averages."
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Logs distances and swaps, if asked."""
-        if self._swapped:
-            self._swap()
-        for shadow in self.model.shadows:
-            if logs is not None:
-                logs[f"distance/{shadow.rule.name}"] = shadow.distance()
-        if self.swap_for_checkpoints:
-            self._swap()
+        """Logs the distances."""
+        if logs is not None:
+            logs |= _distances(self.model)
+
+    def act(self, step: int) -> None:
+        """Saves the averaged generator."""
+        generator = self.model.ready_generator(0)  # on every worker
+        if not devices.is_chief(self.model):
+            return
+        path = Path(self.save_to.replace("{step}", str(step)))
+        if path.suffix:
+            with files.replacing(path) as temporary:
+                generator.save(temporary)
+        else:
+            from tfgan_ema import export
+
+            export.saved_model(self.model, path, overwrite=True)
 
     def on_train_end(self, logs: Mapping | None = None) -> None:
-        """Leaves the weights that were asked for."""
-        if self._swapped != self.swap_at_end:
-            self._swap()
+        """Saves the averaged generator, unless that happens at an interval."""
+        if self.save_to and not self.every:
+            self.act(self.model.steps_done)
+
+
+def _distances(gan: GAN) -> dict[str, float]:
+    return {f"distance/{average.name}": average.distance() for average in gan.averages}
 
 
 class SampleGrid(Periodic):
@@ -145,7 +172,7 @@ class SampleGrid(Periodic):
         self,
         workdir: str | os.PathLike,
         *,
-        every: int = 1000,
+        every: int | None = 1000,
         count: int = 64,
         seed: int = 0,
         reference: np.ndarray | None = None,
@@ -159,17 +186,17 @@ class SampleGrid(Periodic):
 
     def act(self, step: int) -> None:
         """Writes the picture of this step."""
-        averages = (None, 0) if self.model.averaged else (None,)
-        sets = [self.model.sample(self.count, self.seed, average=a) for a in averages]
-        if not engines.current().is_chief(self.model):
+        generators = ("raw", 0) if self.model.averages else ("raw",)
+        sets = [self.model.sample(self.count, self.seed, average=name) for name in generators]
+        if not devices.is_chief(self.model):
             return
         path = self.folder / f"step_{step:08d}.png"
         if sets[0].ndim == 2:
             png.save_scatter(path, sets[-1], reference=self.reference)
             return
-        grids = [png.grid(images) for images in sets]
-        gap = np.full((grids[0].shape[0], GAP, grids[0].shape[2]), 255, "uint8")
-        image = np.concatenate([grids[0], *(x for g in grids[1:] for x in (gap, g))], axis=1)
+        left, *right = [png.grid(images) for images in sets]
+        gap = np.full((left.shape[0], GAP, left.shape[2]), 255, "uint8")
+        image = np.concatenate([left, *(part for grid in right for part in (gap, grid))], axis=1)
         png.save_png(path, image)
         if self.events is not None:
             self.events.image(step, "samples/raw_and_averaged", image)
@@ -178,11 +205,13 @@ class SampleGrid(Periodic):
 class Checkpoint(Periodic):
     """Saves everything that training changes, for exact resume (see `checkpoint`).
 
-    Keeps the last ``keep`` checkpoints in ``WORKDIR/checkpoints`` and copies the best, by a metric
-    of `Evaluate`, to ``best.npz`` beside them. A state with NaN or infinity is never saved.
+    Keeps the last ``keep`` checkpoints in ``WORKDIR/checkpoints``. A state with NaN or infinity is
+    never saved.
     """
 
-    def __init__(self, workdir: str | os.PathLike, *, every: int = 1000, keep: int = 3) -> None:
+    def __init__(
+        self, workdir: str | os.PathLike, *, every: int | None = 1000, keep: int = 3
+    ) -> None:
         """Creates the callback.
 
         Raises:
@@ -197,33 +226,33 @@ class Checkpoint(Periodic):
         """Clears what a killed run left half-written."""
         super().on_train_begin(logs)
         self._due: int | None = None
-        if engines.current().is_chief(self.model):
-            for leftover in self.folder.glob(".step_*.tmp"):
-                leftover.unlink(missing_ok=True)
+        if devices.is_chief(self.model):
+            files.clear_leftovers(self.folder)
 
     def act(self, step: int) -> None:
         """Notes that this step is due."""
         self._due = step
 
     def on_train_batch_begin(self, batch: int, logs: Mapping | None = None) -> None:
-        """Saves what is due, now that all else has been written for that step."""
+        """Saves what is due, now that every other callback has written for that step."""
         if self._due is not None:
             self._save(self._due)
             self._due = None
 
     def on_train_end(self, logs: Mapping | None = None) -> None:
-        """Saves the last step, unless it is there."""
+        """Saves the last step, unless it is saved already."""
         step = self.model.steps_done
         if step and step not in checkpoint.checkpoints(self.folder):
             self._save(step)
 
     def _save(self, step: int) -> None:
-        if not engines.current().is_chief(self.model):
+        if not devices.is_chief(self.model):
             return
         arrays = checkpoint.to_arrays(self.model.state())
         if not all(np.isfinite(value).all() for value in arrays.values()):
             return
-        checkpoint.write(self.folder / f"step_{step:08d}.npz", arrays, step=step)
+        path = checkpoint.path_of(self.folder, step)
+        checkpoint.write(path, arrays, step=step, running_means=_running_means(self.model))
         found = checkpoint.checkpoints(self.folder)
         for old in list(found)[: -self.keep]:
             found[old].unlink(missing_ok=True)
@@ -243,7 +272,7 @@ class StopOnNaN(keras.callbacks.Callback):
         self.message: str | None = None
 
     def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
-        """Looks at the running logs."""
+        """Looks at the running means."""
         bad = [name for name, value in (logs or {}).items() if not math.isfinite(float(value))]
         if not bad:
             return
@@ -256,44 +285,81 @@ class StopOnNaN(keras.callbacks.Callback):
         self.model.stop_training = True
 
 
-class MetricsLog(keras.callbacks.Callback):
-    """One row an epoch in ``WORKDIR/metrics.csv`` and the same scalars for TensorBoard."""
+class MetricsLog(Periodic):
+    """Writes the running means since its last row to ``WORKDIR/metrics.csv`` and TensorBoard.
 
-    def __init__(self, workdir: str | os.PathLike, *, events: Events | None = None) -> None:
+    A row also has the distance of each average from the raw weights. Where the output is no
+    terminal, and so shows no progress bar, it prints a line for each row.
+
+    Each row starts the means anew, so that Keras's own logs are means since the last row, too. A
+    run that resumes at a checkpoint writes the rows of an undisturbed one.
+    """
+
+    def __init__(
+        self, workdir: str | os.PathLike, *, every: int | None = 100, events: Events | None = None
+    ) -> None:
         """Creates the callback."""
-        super().__init__()
-        self.path, self.events = Path(workdir) / "metrics.csv", events
+        super().__init__(every)
+        self.workdir, self.events = Path(workdir), events
 
     def on_train_begin(self, logs: Mapping | None = None) -> None:
         """Opens the table; rows beyond the restored step are dropped."""
-        self._step = self.model.steps_done
-        self._table = (
-            Table(self.path, self._step) if engines.current().is_chief(self.model) else None
-        )
+        super().on_train_begin(logs)
+        self._clock, self._row = time.perf_counter(), self._last
+        self._means: Mapping[str, list[float]] = {}
+        path = checkpoint.path_of(self.workdir / "checkpoints", self._last)
+        if path.exists():
+            self._means = checkpoint.read(path)[1].get("running_means", {})
+        if devices.is_chief(self.model):
+            self._table = Table(self.workdir / "metrics.csv", self._last)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping | None = None) -> None:
-        """Starts the clock."""
-        self._clock = time.perf_counter()
+        """Restores the running means, which Keras resets at the start of an epoch."""
+        for metric in self.model.metrics:
+            kept = self._means.get(metric.name, [])
+            for variable, value in zip(metric.variables, kept, strict=False):
+                variable.assign(value)
 
     def on_epoch_end(self, epoch: int, logs: Mapping | None = None) -> None:
-        """Writes the epoch's means."""
-        if self._table is None:
+        """Keeps the running means."""
+        self._means = _running_means(self.model)
+
+    def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
+        """Writes a row at a boundary."""
+        self._logs = logs or {}
+        super().on_train_batch_end(batch, logs)
+
+    def act(self, step: int) -> None:
+        """Writes the row of this step."""
+        values = {name: float(value) for name, value in self._logs.items()} | _distances(self.model)
+        self.model.reset_metrics()
+        now = time.perf_counter()
+        seconds = values["seconds_per_step"] = (now - self._clock) / (step - self._row)
+        self._clock, self._row = now, step
+        if not devices.is_chief(self.model):
             return
-        step, seconds = self.model.steps_done, time.perf_counter() - self._clock
-        values = {name: float(value) for name, value in (logs or {}).items()}
-        values["seconds_per_step"] = seconds / max(step - self._step, 1)
-        self._step = step
         self._table.append({"step": step, **{k: f"{v:.6g}" for k, v in values.items()}})
         if self.events is not None:
             self.events.scalars(step, {f"train/{name}": x for name, x in values.items()})
+        if not sys.stdout.isatty():
+            losses = ", ".join(f"{name} {values[name]:.4g}" for name in ("d_loss", "g_loss"))
+            print(f"step {step}: {losses}, {1000 * seconds:.3g} ms/step", flush=True)
+
+
+def _running_means(gan: GAN) -> dict[str, list[float]]:
+    """The sums and counts behind the logs."""
+    return {
+        metric.name: [float(ops.convert_to_numpy(variable)) for variable in metric.variables]
+        for metric in gan.metrics
+    }
 
 
 class Evaluate(Periodic):
     """Scores the raw generator and each average on the same latents.
 
-    Writes ``WORKDIR/evaluation.csv`` (one row a step and generator) and TensorBoard scalars, copies
-    the checkpoint that is best by ``best_metric`` to ``checkpoints/best.npz``, and starts a leak
-    with ``start_step="auto"`` once the metric of the leaking average has flattened (see
+    Writes ``WORKDIR/evaluation.csv`` (one row for each step and generator) and TensorBoard scalars,
+    copies the checkpoint that is best by ``best_metric`` to ``checkpoints/best.npz``, and starts a
+    leak with ``start_step="auto"`` once the metric of the leaking average has flattened (see
     `mixing.plateau`).
     """
 
@@ -302,7 +368,7 @@ class Evaluate(Periodic):
         evaluator: Callable[[Callable[[int, int], np.ndarray]], Mapping[str, float]],
         workdir: str | os.PathLike,
         *,
-        every: int = 10_000,
+        every: int | None = 10_000,
         best_metric: str | None = None,
         smaller_is_better: bool = True,
         events: Events | None = None,
@@ -328,45 +394,43 @@ class Evaluate(Periodic):
         super().on_train_begin(logs)
         self._table = Table(self.workdir / "evaluation.csv", self._last)
         self._history: dict[str, list[tuple[int, float]]] = {}
-        if self._table.path.exists():
-            for row in self._table.rows():
-                metric = self.best_metric or list(row)[2]
-                point = (int(row["step"]), self.sign * float(row[metric]))
-                self._history.setdefault(row["generator"], []).append(point)
+        for row in self._table.rows():
+            metric = self.best_metric or list(row)[2]
+            self._note(row["generator"], int(row["step"]), float(row[metric]))
+
+    def _note(self, generator: str, step: int, value: float) -> None:
+        self._history.setdefault(generator, []).append((step, self.sign * value))
 
     def act(self, step: int) -> None:
         """Evaluates all generators at this step."""
-        gan = self.model
-        names = ["raw", *(shadow.rule.name for shadow in gan.shadows)]
         best_before = min((v for h in self._history.values() for _, v in h), default=math.inf)
-        for name, average in zip(names, [None, *range(len(gan.shadows))], strict=True):
-            found = dict(
-                self.evaluator(lambda count, seed, a=average: gan.sample(count, seed, average=a))
-            )
-            metric = self.best_metric or next(iter(found))
-            if metric not in found:
+        for name in ("raw", *(average.name for average in self.model.averages)):
+            scores = dict(self.evaluator(functools.partial(self.model.sample, average=name)))
+            metric = self.best_metric or next(iter(scores))
+            if metric not in scores:
                 raise UsageError(
-                    f"best_metric {metric!r}: the evaluator gives {', '.join(found)}; choose one."
+                    f"best_metric {metric!r}: the evaluator gives {', '.join(scores)}; choose one."
                 )
-            self._history.setdefault(name, []).append((step, self.sign * found[metric]))
-            if engines.current().is_chief(self.model):
-                rounded = {key: f"{value:.8g}" for key, value in found.items()}
-                self._table.append({"step": step, "generator": name, **rounded})
-                if self.events is not None:
-                    self.events.scalars(
-                        step, {f"{key}/{name}": value for key, value in found.items()}
-                    )
+            self._note(name, step, scores[metric])
+            if devices.is_chief(self.model):
+                self._write(step, name, scores)
         now = min(history[-1][1] for history in self._history.values())
-        if now < best_before and engines.current().is_chief(gan):
-            arrays = checkpoint.to_arrays(gan.state())
+        if now < best_before and devices.is_chief(self.model):
+            arrays = checkpoint.to_arrays(self.model.state())
             checkpoint.write(self.workdir / "checkpoints" / "best.npz", arrays, step=step)
-        self._start_leak(names, step)
+        self._start_leak(step)
 
-    def _start_leak(self, names: list[str], step: int) -> None:
+    def _write(self, step: int, name: str, scores: Mapping[str, float]) -> None:
+        rounded = {key: f"{value:.8g}" for key, value in scores.items()}
+        self._table.append({"step": step, "generator": name, **rounded})
+        if self.events is not None:
+            self.events.scalars(step, {f"{key}/{name}": x for key, x in scores.items()})
+
+    def _start_leak(self, step: int) -> None:
         leak = self.model.leak
         if leak is None or not leak.waiting:
             return
-        name = names[1 + leak.average] if leak.needs_average else names[0]
+        name = self.model.averages[leak.average].name if leak.needs_average else "raw"
         steps, values = zip(*self._history[name], strict=True)
         if mixing.plateau(steps, values) is not None:
             leak.start.assign(step)

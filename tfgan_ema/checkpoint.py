@@ -2,7 +2,7 @@
 
 A checkpoint is an uncompressed ``.npz`` of named arrays, readable with NumPy alone; the entry
 ``metadata`` holds JSON. Random draws and data are functions of the step, so nothing else is needed
-to go on.
+to resume.
 """
 
 from __future__ import annotations
@@ -13,50 +13,73 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfgan_ema import files
 from tfgan_ema.errors import UsageError
+
+if TYPE_CHECKING:
+    import keras
+
+    from tfgan_ema.gan import GAN
 
 _PATTERN = re.compile(r"step_(\d{8,})\.npz")
 
 
+def state_of(gan: GAN) -> dict[str, keras.Variable]:
+    """Every variable that training changes, by role; what a checkpoint holds."""
+    groups = {
+        "generator": gan.generator.variables,
+        "discriminator": gan.discriminator.variables,
+        "d_optimizer": gan.d_optimizer.variables,
+        "g_optimizer": gan.g_optimizer.variables,
+        "step": [gan.step],
+        "leak": [] if gan.leak is None else [gan.leak.start],
+    }
+    for average in gan.averages:
+        groups[f"average/{average.name}"] = [shadow for shadow, _ in average.pairs]
+    for penalty in gan.regularisation.terms:
+        groups[f"penalty/{penalty.name}"] = penalty.state
+    # An optimizer's names count the layers of the whole process, so a place must do for them.
+    return {
+        f"{role}/{i:03d}" + ("" if "optimizer" in role else f"/{variable.name}"): variable
+        for role, variables in groups.items()
+        for i, variable in enumerate(variables)
+    }
+
+
+def path_of(folder: str | os.PathLike, step: int) -> Path:
+    """Where the checkpoint of a step is, ``folder/step_XXXXXXXX.npz``."""
+    return Path(folder) / f"step_{step:08d}.npz"
+
+
 def checkpoints(folder: str | os.PathLike) -> dict[int, Path]:
     """Complete checkpoints of a folder by step, rising."""
-    found = {}
-    for path in Path(folder).glob("step_*.npz"):
-        match = _PATTERN.fullmatch(path.name)
-        if match:
-            found[int(match[1])] = path
-    return dict(sorted(found.items()))
+    matches = [(_PATTERN.fullmatch(path.name), path) for path in Path(folder).glob("step_*.npz")]
+    return dict(sorted((int(match[1]), path) for match, path in matches if match))
 
 
-def save(folder: str | os.PathLike, step: int, state: Mapping[str, Any], **metadata: Any) -> Path:
-    """Writes ``folder/step_XXXXXXXX.npz`` from variables by name; returns its path.
+def save(
+    folder: str | os.PathLike, step: int, state: Mapping[str, keras.Variable], **metadata: Any
+) -> Path:
+    """Writes the checkpoint of a step from variables by name; returns its path.
 
     The file appears under its name only when it is complete and on disk.
     """
-    return write(Path(folder) / f"step_{step:08d}.npz", to_arrays(state), step=step, **metadata)
+    return write(path_of(folder, step), to_arrays(state), step=step, **metadata)
 
 
-def to_arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def to_arrays(state: Mapping[str, keras.Variable]) -> dict[str, np.ndarray]:
     """The variables' values as NumPy arrays."""
     return {name: np.asarray(variable.numpy()) for name, variable in state.items()}
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], **metadata: Any) -> Path:
-    """Writes arrays and metadata to ``path`` atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, metadata=np.array(json.dumps(metadata)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Writes arrays and metadata to ``path``, whole or not at all."""
+    with files.replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, metadata=np.array(json.dumps(metadata)), **arrays)
     return path
 
 
@@ -73,11 +96,13 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(
             f"{path} is not a readable checkpoint ({type(error).__name__}): expected a file that "
-            "`tfgan-ema train` wrote; delete it to go on from the one before."
+            "`tfgan-ema train` wrote; delete it to resume from the one before."
         ) from error
 
 
-def assign(state: Mapping[str, Any], arrays: Mapping[str, np.ndarray], source: object) -> None:
+def assign(
+    state: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray], source: object
+) -> None:
     """Gives variables their saved values, all or none.
 
     Raises:
@@ -100,11 +125,11 @@ def assign(state: Mapping[str, Any], arrays: Mapping[str, np.ndarray], source: o
         variable.assign(arrays[name])
 
 
-def restore(gan: Any, folder: str | os.PathLike, step: int | None = None) -> int | None:
-    """Restores a compiled GAN from a checkpoint of ``folder``, the latest unless told.
+def restore(gan: GAN, folder: str | os.PathLike, step: int | None = None) -> int | None:
+    """Restores a compiled GAN from a checkpoint of ``folder``, by default the latest.
 
     Returns:
-        The restored step, or ``None`` where the folder holds no checkpoint.
+        The restored step, or ``None`` if the folder holds no checkpoint.
 
     Raises:
         UsageError: no checkpoint of that step, an unreadable file, or another model's.
@@ -117,4 +142,5 @@ def restore(gan: Any, folder: str | os.PathLike, step: int | None = None) -> int
     path = found[max(found) if step is None else step]
     arrays, metadata = read(path)
     assign(gan.state(), arrays, path)
+    gan.weights_were_set()
     return metadata["step"]

@@ -13,26 +13,32 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tfgan_ema import engines, latents
+from tfgan_ema import engines, files, latents
 from tfgan_ema.errors import UsageError
-from tfgan_ema.gan import SAMPLE_CHUNK
+from tfgan_ema.sampling import CHUNK, draw_chunk
 
 engines.require_tensorflow("a SavedModel")
 import tensorflow as tf  # noqa: E402
+
+from tfgan_ema.engines.tensorflow import sample_loop  # noqa: E402
+
+if TYPE_CHECKING:
+    import keras
+
+    from tfgan_ema.gan import GAN
 
 MOST_SAMPLES = 4096
 
 
 def saved_model(
-    gan: Any,
+    gan: GAN,
     folder: str | os.PathLike,
     *,
-    average: int | None = 0,
+    average: int | str = 0,
     truncation: float | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -41,7 +47,7 @@ def saved_model(
     Args:
         gan: a `GAN`.
         folder: where to; must not exist unless ``overwrite``.
-        average: index into the averages; ``None`` exports the raw generator.
+        average: an index or a name of the averages, or ``"raw"`` for the generator as trained.
         truncation: threshold of a truncated normal latent, fixed in ``sample``.
         overwrite: whether an existing SavedModel is replaced.
 
@@ -58,27 +64,27 @@ def saved_model(
             raise UsageError(f"{folder} exists: choose another folder, or pass --overwrite.")
         if any(folder.iterdir()) and not (folder / "saved_model.pb").exists():
             raise UsageError(f"{folder} is not a SavedModel: it will not be overwritten.")
-    with gan.evaluation_weights(average):
-        module, signatures = _module(gan, average, truncation)
-        temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            tf.saved_model.save(module, str(temporary), signatures=signatures)
-            if folder.exists():
-                shutil.rmtree(folder)
-            temporary.replace(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    module, signatures = _module(gan, gan.ready_generator(average), truncation)
+    with files.replacing(folder) as temporary:
+        tf.saved_model.save(module, str(temporary), signatures=signatures)
     return folder
 
 
-def _module(gan: Any, average: int | None, truncation: float | None) -> tuple[tf.Module, dict]:
+def _module(
+    gan: GAN, generator: keras.Model, truncation: float | None
+) -> tuple[tf.Module, dict[str, Callable]]:
     module = tf.Module()
-    generator = gan._source(average)
     module.variables_ = [variable.value for variable in generator.variables]
     dim, conditional = gan.latent.dim, gan.num_classes is not None
-    chunk = functools.partial(gan.sample_chunk, average=average, truncation=truncation)
-    draw = functools.partial(engines.current().sample_loop, chunk, SAMPLE_CHUNK)
+    chunk = functools.partial(
+        draw_chunk,
+        engine=gan.engine,
+        generator=generator,
+        prior=gan.latent,
+        num_classes=gan.num_classes,
+        truncation=truncation,
+    )
+    draw = functools.partial(sample_loop, chunk, CHUNK)
 
     def bounded(count: tf.Tensor) -> list[tf.Operation]:
         return [

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
 
 from tfgan_ema import engines
+from tfgan_ema.engines import Engine, Tensor
 from tfgan_ema.errors import UsageError, unknown
-
-Tensor = Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,43 +22,46 @@ class Draws:
     several replicas draw together what one device draws alone.
 
     Attributes:
-        seed: the run's seed, a Python int or what the engine's sampler hands on (an int64 scalar
-            tensor; under JAX two uint32 words); or a tuple of S seeds for a stack, whose rows are
-            S equal parts, each what its seed alone would draw.
+        seed: the run's seed, a Python int or what a compiled sampler hands on.
         step: the counter, an integer or an integer scalar tensor.
-        scope: prefix of the stream names, e.g. ``"d0/"`` for the first discriminator update.
+        scope: prefix of the stream names, for example ``"d0/"`` for the first discriminator update.
+        engine: makes the random bits; that of Keras's backend unless given.
     """
 
-    seed: int | Tensor | tuple[int, ...]
+    seed: Any
     step: int | Tensor
     scope: str = ""
+    engine: Engine = dataclasses.field(default_factory=engines.current)
 
-    def at(self, name: str) -> Draws:
+    def fold_in(self, name: str) -> Draws:
         """The draws of a part of the step; different names give independent streams."""
         return dataclasses.replace(self, scope=f"{self.scope}{name}/")
 
+    def bits(self, shape: Sequence[int], count: int, stream: str) -> Tensor:
+        """The highest ``count`` of 32 random bits, int32; ``shape[0]`` counts this replica's rows.
+
+        The other draws are made of these.
+        """
+        return self.engine.random_bits(shape, count, self.seed, self.scope + stream, self.step)
+
     def normal(self, shape: Sequence[int], stream: str) -> Tensor:
-        """Standard normal, float32; ``shape[0]`` counts the rows of this replica."""
-        return self._rows(engines.current().normal, shape, stream)
+        """Standard normal, float32.
+
+        The inverse distribution function at the midpoints of 2^24 equal intervals: the largest
+        magnitude is 5.4.
+        """
+        odd = 2 * self.bits(shape, 24, stream) + (1 - 2**24)
+        x = ops.cast(odd, "float32") * 2.0**-24
+        # TensorFlow's erfinv rounds (1 + x)/2: above 0 it loses digits and ends at infinity.
+        return -math.sqrt(2) * ops.sign(x) * ops.erfinv(-ops.abs(x))
 
     def uniform(self, shape: Sequence[int], stream: str) -> Tensor:
-        """Uniform in [0, 1), float32."""
-        return self._rows(engines.current().uniform, shape, stream)
+        """Uniform in [0, 1), float32, multiples of 2^-24."""
+        return ops.cast(self.bits(shape, 24, stream), "float32") * 2.0**-24
 
     def integers(self, shape: Sequence[int], high: int, stream: str) -> Tensor:
-        """Uniform integers in [0, high), int32."""
-
-        def draw(shape: Sequence[int], *key: Any) -> Tensor:
-            return engines.current().integers(shape, high, *key)
-
-        return self._rows(draw, shape, stream)
-
-    def _rows(self, draw: Callable[..., Tensor], shape: Sequence[int], stream: str) -> Tensor:
-        name = self.scope + stream
-        if not isinstance(self.seed, tuple):
-            return draw(shape, self.seed, name, self.step)
-        part = (shape[0] // len(self.seed), *shape[1:])
-        return ops.concatenate([draw(part, seed, name, self.step) for seed in self.seed])
+        """Uniform integers in [0, high), int32; each is as likely as another to high/2^31."""
+        return self.bits(shape, 31, stream) % high
 
 
 def check_truncation(truncation: float | None) -> None:
@@ -98,7 +100,7 @@ class Hypersphere:
 
     def draw(self, rows: int, draws: Draws, truncation: float | None = None) -> Tensor:
         """float32 [rows, dim]."""
-        _refuse_truncation(self, truncation)
+        refuse_truncation(self, truncation)
         z = draws.normal((rows, self.dim), "latent")
         return z * ops.rsqrt(ops.mean(ops.square(z), axis=1, keepdims=True) + 1e-12)
 
@@ -111,7 +113,7 @@ class Uniform:
 
     def draw(self, rows: int, draws: Draws, truncation: float | None = None) -> Tensor:
         """float32 [rows, dim]."""
-        _refuse_truncation(self, truncation)
+        refuse_truncation(self, truncation)
         return 2.0 * draws.uniform((rows, self.dim), "latent") - 1.0
 
 
@@ -123,46 +125,12 @@ class Constant:
 
     def draw(self, rows: int, draws: Draws, truncation: float | None = None) -> Tensor:
         """float32 [rows, dim]."""
-        _refuse_truncation(self, truncation)
+        refuse_truncation(self, truncation)
         return ops.ones((rows, self.dim))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Replay:
-    """A fixed table of latents, gone through again and again in its order.
-
-    Step t takes the t-th run of rows, so both players see the same latents, and real data that are
-    replayed too meet the same latents in every epoch (Otstot 2023, the 2-D ring). The last rows of
-    an epoch are dropped where they do not fill a batch; in a stack all seeds take the same rows.
-    """
-
-    table: Any
-    dim: int = dataclasses.field(init=False)
-
-    def __post_init__(self) -> None:
-        """Reads the length of a latent from the table [n, dim]."""
-        object.__setattr__(self, "dim", int(self.table.shape[1]))
-
-    def draw(self, rows: int, draws: Draws, truncation: float | None = None) -> Tensor:
-        """float32 [rows, dim]."""
-        _refuse_truncation(self, truncation)
-        return replayed(self.table, rows, draws)
-
-
-def replayed(table: Any, rows: int, draws: Draws) -> Tensor:
-    """The rows of a table that step ``draws.step`` takes; the same for every seed of a stack."""
-    copies = len(draws.seed) if isinstance(draws.seed, tuple) else 1
-    size = rows // copies
-    if size > len(table):
-        raise UsageError(f"a batch of {size} rows from a table of {len(table)}: take fewer.")
-    place = ops.cast(draws.step, "int32") % (len(table) // size)
-    # Not a slice: XLA takes its start for a constant and compiles anew for every first step.
-    places = place * size + ops.arange(size, dtype="int32")
-    taken = ops.take(ops.convert_to_tensor(table, "float32"), places, axis=0)
-    return ops.tile(taken, (copies, 1))
-
-
-def _refuse_truncation(prior: object, truncation: float | None) -> None:
+def refuse_truncation(prior: object, truncation: float | None) -> None:
+    """Raises `UsageError` if a prior without tails is to be truncated."""
     if truncation is not None:
         raise UsageError(
             f"truncation {truncation} with the prior {prior}: only the normal prior has tails to "

@@ -33,6 +33,8 @@ class Loss:
     needs_samples: ClassVar[bool] = False
     #: The generator's objective reads the logits of real samples, which otherwise are ``None``.
     generator_needs_real: ClassVar[bool] = False
+    #: A row's term depends on the other rows of the global batch.
+    needs_whole_batch: ClassVar[bool] = False
 
     def discriminator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
         """What the discriminator minimises.
@@ -247,6 +249,7 @@ class RelativisticAverage(Loss):
     """
 
     generator_needs_real: ClassVar[bool] = True
+    needs_whole_batch: ClassVar[bool] = True
 
     def _phi(self, margin):
         """The price of one margin, large where the wrong side is ahead."""

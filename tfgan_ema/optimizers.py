@@ -11,6 +11,7 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
+from tfgan_ema import engines
 from tfgan_ema.errors import UsageError, unknown
 
 _register = keras.saving.register_keras_serializable(package="tfgan_ema")
@@ -26,7 +27,7 @@ class Adam(keras.optimizers.Adam):
     def update_step(self, gradient, variable, learning_rate) -> None:
         # The slots of Keras's Adam, and the way from a variable to its slots, have no public names.
         index = self._get_variable_index(variable)
-        fused = not self.amsgrad and _fused_adam(
+        fused = not self.amsgrad and engines.kernels().adam(
             (variable, self._momentums[index], self._velocities[index]),
             gradient,
             rate=learning_rate,
@@ -37,37 +38,6 @@ class Adam(keras.optimizers.Adam):
         )
         if not fused:
             super().update_step(gradient, variable, learning_rate)
-
-
-def _fused_adam(variables, gradient, *, rate, step, beta_1, beta_2, epsilon) -> bool:
-    """Moves a variable and its two moments in one kernel; ``False``: leave it to Keras."""
-    # Becomes `engines.kernels().adam`.
-    if keras.config.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    if not tf.is_tensor(gradient) or isinstance(gradient, tf.IndexedSlices):
-        return False
-    variable, momentum, velocity = (
-        (each.value if isinstance(each, keras.Variable) else each) for each in variables
-    )
-    dtype = variable.dtype
-    rate, step, first, second, epsilon = (
-        tf.cast(number, dtype) for number in (rate, step, beta_1, beta_2, epsilon)
-    )
-    tf.raw_ops.ResourceApplyAdam(
-        var=variable.handle,
-        m=momentum.handle,
-        v=velocity.handle,
-        beta1_power=tf.pow(first, step),
-        beta2_power=tf.pow(second, step),
-        lr=rate,
-        beta1=first,
-        beta2=second,
-        epsilon=epsilon,
-        grad=tf.cast(gradient, dtype),
-    )
-    return True
 
 
 # --- optimistic descent --------------------------------------------------------------------------
@@ -374,3 +344,32 @@ def _pop_learning_rate(
     elif start or end:
         raise UsageError(f"optimizer {kind!r}: decay_start and decay_end need decay_steps.")
     return WarmUp(rate, warm_up) if warm_up else rate
+
+
+# --- for a player --------------------------------------------------------------------------------
+
+
+def computes_in_float16(network: keras.Model) -> bool:
+    """Whether a network has layers that compute in float16, and so needs its loss scaled."""
+    return any(layer.compute_dtype == "float16" for layer in network.layers)
+
+
+def build_for(
+    network: keras.Model, config: Any = None, updates_per_step: int = 1
+) -> keras.optimizers.Optimizer:
+    """The optimizer of a player, built, and wrapped for loss scaling where float16 needs it.
+
+    With float16, a step whose gradients are not finite is left out and halves the loss's scale,
+    which doubles after 2,000 steps without one (Micikevicius et al. 2018).
+
+    Args:
+        network: the player.
+        config: as for :func:`get`; Adam(2e-4, beta_1=0.5) unless given.
+        updates_per_step: as for :func:`get`.
+    """
+    adam = {"kind": "adam", "learning_rate": 2e-4, "beta_1": 0.5}
+    optimizer = get(config or adam, updates_per_step=updates_per_step)
+    if computes_in_float16(network):
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(network.trainable_variables)
+    return optimizer

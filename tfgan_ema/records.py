@@ -1,4 +1,4 @@
-"""What a run leaves behind to look at: CSV tables and TensorBoard events."""
+"""What a run writes to be looked at: CSV tables and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfgan_ema import files
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
 
 def read_table(path: str | os.PathLike) -> list[dict[str, str]]:
-    """The complete rows of a CSV file that a `Table` wrote; none where there is no file."""
+    """The complete rows of a CSV file that a `Table` wrote; none if there is no file."""
     if not Path(path).exists():
         return []
     with Path(path).open(newline="", encoding="utf-8") as file:
@@ -22,7 +27,7 @@ def read_table(path: str | os.PathLike) -> list[dict[str, str]]:
 
 
 class Table:
-    """A CSV file of rows with a ``step``, appended to as a run goes on.
+    """A CSV file of rows with a ``step``, to which a run appends.
 
     The columns are those of the first row. On resume, rows of later steps are dropped: they belong
     to steps that are about to be repeated.
@@ -31,13 +36,10 @@ class Table:
     def __init__(self, path: str | os.PathLike, resume_step: int) -> None:
         """Opens ``path``, keeping rows up to ``resume_step``."""
         self.path = Path(path)
-        self.columns: list[str] | None = None
-        if self.path.exists():
-            rows = self.rows()
-            kept = [row for row in rows if int(row["step"]) <= resume_step]
-            if rows:
-                self.columns = list(rows[0])
-            self._replace(kept)  # also drops half a row that a killed run left
+        rows = self.rows()
+        self.columns = list(rows[0]) if rows else []
+        if self.path.exists():  # also drops half a row that a killed run left
+            self._replace([row for row in rows if int(row["step"]) <= resume_step])
 
     def rows(self) -> list[dict[str, str]]:
         """All complete rows of the file."""
@@ -45,26 +47,23 @@ class Table:
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Adds a row; columns that it lacks stay empty, a new column rewrites the file."""
-        new = [key for key in row if key not in (self.columns or [])]
-        if self.columns is None:
-            self.columns = list(row)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._replace([row])
-        elif new:
+        new = [key for key in row if key not in self.columns]
+        if new:
             rows = self.rows()
             self.columns += new
             self._replace([*rows, row])
-        else:
-            with self.path.open("a", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, self.columns, restval="").writerow(row)
+            return
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.columns, restval="").writerow(row)
 
     def _replace(self, rows: list[Mapping[str, Any]]) -> None:
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
+        with (
+            files.replacing(self.path) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, self.columns or ["step"], restval="")
             writer.writeheader()
             writer.writerows(rows)
-        temporary.replace(self.path)
 
 
 class Events:
@@ -77,7 +76,7 @@ class Events:
         self._writer = EventFileWriter(str(folder))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes one number a tag."""
+        """Writes one number for each tag."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         rows = [Summary.Value(tag=tag, simple_value=float(x)) for tag, x in values.items()]
@@ -96,7 +95,7 @@ class Events:
         )
         self._write(step, Summary(value=[Summary.Value(tag=tag, image=picture)]))
 
-    def _write(self, step: int, summary: Any) -> None:
+    def _write(self, step: int, summary: Summary) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
 
         self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))

@@ -1,26 +1,35 @@
 """A run: a resolved configuration, a work directory, and what is built from them.
 
-A work directory holds ``run.json`` (the configuration and the data that were found),
+A work directory holds ``run.json`` (the configuration and the data that were used),
 ``checkpoints/``, ``samples/``, ``metrics.csv``, ``evaluation.csv`` and TensorBoard events.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-import math
 import os
 import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
-from tfgan_ema.errors import UsageError, unknown
+from tfgan_ema import files
+from tfgan_ema.errors import UsageError, build, unknown
 
+if TYPE_CHECKING:
+    from keras.callbacks import Callback
+
+    from tfgan_ema.data import Source
+    from tfgan_ema.gan import GAN
+
+FORMAT = 2  # of run.json; the first had no number
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
-INTERVALS = ("log_every", "checkpoint_every", "sample_every", "evaluate_every")
+
+
+# Configurations
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -35,85 +44,43 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def plain(config: ConfigDict) -> dict[str, Any]:
-    """A configuration as JSON would give it back."""
-    return json.loads(config.to_json())
-
-
-def check(config: ConfigDict) -> None:
-    """Refuses values that no part would notice in time.
-
-    Raises:
-        UsageError: an unknown key or a value out of range.
-    """
+    """A configuration as JSON holds it, without the options of parts that are ``None``."""
     from configs import base
 
-    known = base.get_config()
-    for key in config:
-        if key not in known:
-            raise unknown("config key", key, known)
-    for key in ("data", "leak", "evaluate"):
-        for name in config[key]:
-            if name not in known[key]:
-                raise unknown(f"config key in {key!r}", name, known[key])
-    for key in ("steps", "batch_size", "n_dis", "accumulate", "steps_per_execution",
-                "log_every", "checkpoint_every", "sample_every", "keep_checkpoints"):  # fmt: skip
-        if config[key] < 1:
-            raise UsageError(f"{key} {config[key]}: expected a whole number >= 1.")
-    if config.evaluate_every < 0:
-        raise UsageError(f"evaluate_every {config.evaluate_every}: expected 0 (never) or more.")
-    if config.precision not in PRECISIONS:
-        raise unknown("precision", config.precision, PRECISIONS)
-    epoch_length(config)
-    if config.leak.auto and not config.evaluate_every:
-        raise UsageError(
-            "leak.auto starts the leak where the evaluated metric flattens, but evaluate_every is "
-            "0: set it."
-        )
+    content = json.loads(config.to_json())
+    return {k: _without_none(v) if k in base.PARTS else v for k, v in content.items()}
 
 
-def epoch_length(config: ConfigDict, step: int = 0) -> int:
-    """Generator steps in a Keras epoch: the greatest that ends at every interval.
-
-    Args:
-        config: a configuration.
-        step: where training starts.
-
-    Raises:
-        UsageError: steps_per_execution does not divide it.
-    """
-    length = math.gcd(config.steps, step, *(config[key] for key in INTERVALS))
-    if length % config.steps_per_execution:
-        raise UsageError(
-            f"steps_per_execution {config.steps_per_execution}: it must divide {length}, the "
-            f"greatest common divisor of steps and {', '.join(INTERVALS)}."
-        )
-    return length
+def _without_none(tree: Any) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    return {key: _without_none(value) for key, value in tree.items() if value is not None}
 
 
-def load_source(config: ConfigDict, name: str | None = None) -> Any:
+# What is built from one
+
+
+def load_source(config: ConfigDict, name: str | None = None) -> Source:
     """The data set of a configuration; ``name`` overrides the configured one.
 
     Raises:
-        UsageError: it cannot be had, and there is no fallback.
+        UsageError: it is not available, and there is no fallback.
     """
     import zoo
     from tfgan_ema import data
 
     chosen = config.data
-    network = zoo.entry(config.network.name)
-    options = {
-        "split": chosen.split,
-        "image_size": chosen.image_size or network.image_size,
-        "channels": chosen.channels or None,
-        "data_dir": chosen.data_dir or None,
-        "labels": chosen.labels,
-    }
-    if name or not chosen.fallback:
-        return data.load(name or chosen.name, **options)
-    return data.load_first([chosen.name, chosen.fallback], **options)
+    return data.load_first(
+        [name] if name else [known for known in (chosen.name, chosen.fallback) if known],
+        split=chosen.split,
+        image_size=chosen.image_size or zoo.entry(config.network.kind).image_size,
+        channels=chosen.channels,
+        data_dir=chosen.data_dir,
+        labels=chosen.labels,
+    )
 
 
-def build_gan(config: ConfigDict, shape: tuple[int, ...], num_classes: int | None) -> Any:
+def build_gan(config: ConfigDict, shape: tuple[int, ...], num_classes: int | None) -> GAN:
     """The compiled GAN of a configuration, inside the current strategy's scope.
 
     Args:
@@ -127,61 +94,84 @@ def build_gan(config: ConfigDict, shape: tuple[int, ...], num_classes: int | Non
     import keras
 
     import zoo
-    from tfgan_ema import averaging, gan, latents, losses, mixing, penalties
+    from tfgan_ema import augment, averaging, latents, losses, penalties
+    from tfgan_ema.gan import GAN
 
+    if config.precision not in PRECISIONS:
+        raise unknown("precision", config.precision, PRECISIONS)
     keras.mixed_precision.set_global_policy(PRECISIONS[config.precision])
     keras.utils.set_random_seed(config.seed)
-    network = plain(config)["network"]
+    parts = plain(config)
     size = {"image_size": shape[0], "channels": shape[2]} if len(shape) == 3 else {}
-    generator, discriminator = zoo.build(**size, num_classes=num_classes, **network)
+    network = functools.partial(zoo.build, **size, num_classes=num_classes)
+    generator, discriminator = _build("network", parts["network"], network)
     if generator.output_shape[1:] != shape:
         raise UsageError(
-            f"network {network['name']!r} makes samples of shape {generator.output_shape[1:]}, the "
-            f"data have {shape}: choose another network or data set."
+            f"network {config.network.kind!r} makes samples of shape "
+            f"{generator.output_shape[1:]}, the data have {shape}: choose another network or data "
+            "set."
         )
-    options = plain(config)
-    loss = options["loss"]
-    rules = [averaging.get(**({"name": name} | rule)) for name, rule in options["averages"].items()]
-    leak = options["leak"]
-    auto = leak.pop("auto")
-    if leak["beta"]:
-        leak["start_step"] = "auto" if auto else leak["start_step"]
-        leak["model"] = leak["model"] or None
-        leak = mixing.LeakyEMA(**leak)
-    else:
-        leak = None
-    latent_shape = generator.inputs[0].shape
-    model = gan.GAN(
+    prior = functools.partial(latents.get, dim=generator.inputs[0].shape[-1])
+    gan = GAN(
         generator,
         discriminator,
-        latent=latents.get(config.latent, latent_shape[-1]),
-        loss=losses.get(loss.pop("name"), **loss),
-        penalties=[penalties.get(name, **p) for name, p in options["penalties"].items()],
-        averages=rules,
-        leak=leak,
-        augment=[mixing.get(name, **a) for name, a in options["augment"].items()],
-        top_k=mixing.TopK(**options["top_k"]) if options["top_k"] else None,
+        latent=_build("latent", parts["latent"], prior),
+        loss=_build("loss", parts["loss"], losses.get),
+        penalties=_build_all(parts["penalties"], penalties.get),
+        averages=_build_all(parts["averages"], averaging.get),
+        leak=_build("leak", parts["leak"], _leak_or_top_k),
+        augment=[_build(*item, augment.get) for item in (parts["augment"] or {}).items()],
+        top_k=_build("top_k", parts["top_k"], _leak_or_top_k),
         n_dis=config.n_dis,
-        update=config.update_order,
+        update_order=config.update_order,
         accumulate=config.accumulate,
         num_classes=num_classes,
         seed=config.seed,
         track_gradients=config.track_gradients,
     )
-    model.compile(
-        options["d_optimizer"],
-        options["g_optimizer"],
+    gan.compile(
+        parts["d_optimizer"],
+        parts["g_optimizer"],
         steps_per_execution=config.steps_per_execution,
         jit_compile=config.jit,
     )
-    return model
+    return gan
+
+
+def _build(label: str, options: Mapping[str, Any] | None, get: Callable) -> Any:
+    """``get(kind, **options)``, where the kind is the label unless the options name another."""
+    if options is None:
+        return None
+    if not isinstance(options, Mapping):
+        raise UsageError(f"{label} {options!r}: expected its options, or None.")
+    try:
+        return get(options.get("kind", label), **{k: options[k] for k in options if k != "kind"})
+    except TypeError as error:  # for example a text where a number was expected
+        raise UsageError(f"{label} {options}: a value has a wrong type ({error}).") from error
+
+
+def _build_all(options: Mapping[str, Any] | None, get: Callable) -> list[Any]:
+    """A part for each label, which becomes its name."""
+    parts = {label: _build(label, chosen, get) for label, chosen in (options or {}).items()}
+    for label, part in parts.items():
+        part.name = label
+    return list(parts.values())
+
+
+def _leak_or_top_k(kind: str, **options: Any) -> Any:
+    from tfgan_ema import mixing
+
+    return build("part", kind, {"leak": mixing.LeakyEMA, "top_k": mixing.TopK}, options)
+
+
+# Work directories
 
 
 def read_run(workdir: str | os.PathLike) -> dict[str, Any]:
     """The content of ``run.json``: config, data (name, shape, num_classes), versions, device.
 
     Raises:
-        UsageError: the folder is not a run's.
+        UsageError: the folder is not a run's, or an older version's.
     """
     path = Path(workdir) / "run.json"
     try:
@@ -194,12 +184,40 @@ def read_run(workdir: str | os.PathLike) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise UsageError(f"{path} is damaged ({error}): restore it or train anew.") from None
     if not (isinstance(run, dict) and {"config", "data", "versions"} <= run.keys()):
-        raise UsageError(f"{path} is not that of `tfgan-ema train`: name another folder.")
+        raise UsageError(f"{path} was not written by `tfgan-ema train`: name another folder.")
+    if run.get("format") != FORMAT:
+        raise UsageError(
+            f"{workdir} was made by an older version of tfgan_ema: train anew, or use version "
+            "0.1.0."
+        )
     return run
 
 
-def load_run(workdir: str | os.PathLike, step: int | None = None) -> Any:
-    """The GAN of a work directory with the weights of a checkpoint, the latest unless told.
+def write_run(
+    workdir: str | os.PathLike, config: ConfigDict, source: Source, num_classes: int | None
+) -> None:
+    """Writes ``run.json``."""
+    import importlib.metadata as metadata
+
+    import keras
+
+    from tfgan_ema import __version__
+    from tfgan_ema.engines import devices
+
+    packages = (keras.config.backend(), "keras", "numpy")
+    versions = {package: metadata.version(package) for package in packages}
+    run = {
+        "format": FORMAT,
+        "config": plain(config),
+        "data": {"name": source.name, "shape": list(source.shape), "num_classes": num_classes},
+        "versions": versions | {"tfgan_ema": __version__},
+        "device": devices.device_kind(),
+    }
+    files.write_text(Path(workdir) / "run.json", json.dumps(run, indent=2) + "\n")
+
+
+def load_run(workdir: str | os.PathLike, step: int | None = None) -> GAN:
+    """The GAN of a work directory with the weights of a checkpoint, by default the latest.
 
     Raises:
         UsageError: not a work directory, or no such checkpoint in it.
@@ -211,25 +229,9 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> Any:
     if not checkpoint.checkpoints(folder):
         raise UsageError(f"{workdir} has no checkpoint yet: train it until `checkpoint_every`.")
     data = run["data"]
-    model = build_gan(ConfigDict(run["config"]), tuple(data["shape"]), data["num_classes"])
-    checkpoint.restore(model, folder, step)
-    return model
-
-
-def find_average(gan: Any, name: str) -> int | None:
-    """The average that a ``--average`` flag means: an index, a name, or ``raw``.
-
-    Raises:
-        UsageError: the GAN has no such average.
-    """
-    names = [shadow.rule.name for shadow in gan.shadows]
-    if name == "raw":
-        return None
-    if name in names:
-        return names.index(name)
-    if name.isdecimal() and int(name) < max(len(names), 1):
-        return int(name)
-    raise unknown("average", name, [*names, "raw", *map(str, range(len(names)))])
+    gan = build_gan(ConfigDict(run["config"]), tuple(data["shape"]), data["num_classes"])
+    checkpoint.restore(gan, folder, step)
+    return gan
 
 
 def _claim(config: ConfigDict, workdir: Path, force: bool) -> dict[str, Any] | None:
@@ -247,34 +249,20 @@ def _claim(config: ConfigDict, workdir: Path, force: bool) -> dict[str, Any] | N
     run = read_run(workdir)
     old, new = flatten(run["config"]), flatten(plain(config))
     differ = [
-        f"{key} (was {old.get(key, 'absent')!r}, now {new.get(key, 'absent')!r})"
+        f"{key} (was {old.get(key)!r}, now {new.get(key)!r})"
         for key in sorted({*old, *new})
         if old.get(key) != new.get(key)
     ]
     if differ and not force:
         raise UsageError(
             f"--workdir={workdir} belongs to a run with another configuration: "
-            f"{'; '.join(differ)}. Choose another folder, or pass --force_config to go on with "
+            f"{'; '.join(differ)}. Choose another folder, or pass --force_config to continue with "
             "the new one."
         )
     return run
 
 
-def _record(config: ConfigDict, source: Any, num_classes: int | None) -> dict[str, Any]:
-    import importlib.metadata as metadata
-
-    import keras
-
-    from tfgan_ema import __version__, engines
-
-    packages = (keras.config.backend(), "keras", "numpy")
-    versions = {package: metadata.version(package) for package in packages}
-    return {
-        "config": plain(config),
-        "data": {"name": source.name, "shape": list(source.shape), "num_classes": num_classes},
-        "versions": versions | {"tfgan_ema": __version__},
-        "device": engines.current().device_kind(),
-    }
+# Training
 
 
 def train(
@@ -285,14 +273,14 @@ def train(
     force_config: bool = False,
     dry_run: bool = False,
 ) -> int:
-    """Trains, or goes on training, the run of a work directory.
+    """Trains the run of a work directory, from its latest checkpoint if it has one.
 
     Args:
         config: see ``configs/base.py``.
         workdir: where everything is written; a folder of another run is refused. ``None`` only for
             a dry run.
-        strategy: from the engine's `strategy`.
-        force_config: go on even if the recorded configuration differs.
+        strategy: from `tfgan_ema.engines.devices.strategy`.
+        force_config: continue even if the recorded configuration differs.
         dry_run: print the resolved configuration, parameter counts and the first batch's shape,
             and write nothing.
 
@@ -302,9 +290,11 @@ def train(
     Raises:
         UsageError: bad configuration, data or folder.
     """
-    from tfgan_ema import checkpoint, data, engines
+    from configs import base
+    from tfgan_ema import callbacks, checkpoint, data
+    from tfgan_ema.engines import devices
 
-    check(config)
+    base.check(config)
     run = None if workdir is None else _claim(config, Path(workdir), force_config)
     replicas = strategy.num_replicas_in_sync
     if config.batch_size % (replicas * config.accumulate):
@@ -316,61 +306,50 @@ def train(
     num_classes = source.num_classes if config.data.labels else None
     with strategy.scope():
         gan = build_gan(config, source.shape, num_classes)
-    rows = config.n_dis * config.batch_size
     if dry_run:
-        _describe(config, gan, source, rows)
+        _describe(config, gan, source)
         return 0
     workdir = Path(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
     step = checkpoint.restore(gan, workdir / "checkpoints") or 0
-    chief = engines.current().is_chief(gan)
+    chief = devices.is_chief(gan)
     if chief and (run is None or force_config):
-        _write_json(workdir / "run.json", _record(config, source, num_classes))
+        write_run(workdir, config, source, num_classes)
     if step >= config.steps:
         print(f"{workdir} is complete: {step} of {config.steps} steps.")
         return 0
-    if step:
-        print(f"going on from step {step}")
-    chunk = epoch_length(config, step)
-    callbacks, guard = _callbacks(config, workdir, source, chief)
-
-    def pipeline(shard: tuple[int, int]) -> Any:
-        return data.pipeline(
-            source,
-            rows,
-            seed=config.seed,
-            start=step,
-            flip=config.data.flip,
-            labels=num_classes is not None,
-            shard=shard,
-        )
-
-    started = time.perf_counter()
+    print(f"resuming at step {step}" if step else f"training {config.steps} steps")
+    batches = functools.partial(
+        data.pipeline,
+        source,
+        config.n_dis * config.batch_size,
+        seed=config.seed,
+        start=step,
+        flip=config.data.flip,
+        labels=num_classes is not None,
+    )
+    guard = callbacks.StopOnNaN(workdir)
+    gan.last_step = config.steps
     gan.fit(
-        engines.current().distribute(strategy, pipeline),
-        steps_per_epoch=chunk,
-        epochs=config.steps // chunk,
-        initial_epoch=step // chunk,
-        callbacks=callbacks,
+        devices.distribute(strategy, lambda shard: batches(shard=shard)),
+        steps_per_epoch=config.steps - step,
+        callbacks=[guard, *_callbacks(config, workdir, source, chief)],
         shuffle=False,  # the pipeline has done it
-        verbose=1 if sys.stdout.isatty() else 2,
+        verbose=1 if sys.stdout.isatty() else 0,
     )
     if guard.message:
         print(f"tfgan-ema train: {guard.message}", file=sys.stderr)
         return 1
-    minutes = (time.perf_counter() - started) / 60
-    print(f"trained {config.steps - step} steps in {minutes:.1f} minutes: {workdir}")
+    print(f"done: {workdir}")
     return 0
 
 
-def _callbacks(config: ConfigDict, workdir: Path, source: Any, chief: bool) -> tuple[list, Any]:
+def _callbacks(config: ConfigDict, workdir: Path, source: Source, chief: bool) -> list[Callback]:
+    """What watches a run. The checkpoints come last, to hold what an evaluation has set."""
     from tfgan_ema import callbacks, metrics, records
 
     events = records.Events(workdir) if chief else None
-    guard = callbacks.StopOnNaN(workdir)
     points = source.batch(range(min(source.count, 2000)))[0] if len(source.shape) == 1 else None
     found = [
-        guard,
         callbacks.SampleGrid(
             workdir,
             every=config.sample_every,
@@ -379,43 +358,22 @@ def _callbacks(config: ConfigDict, workdir: Path, source: Any, chief: bool) -> t
             reference=points,
             events=events,
         ),
-        callbacks.MetricsLog(workdir, events=events),
+        callbacks.MetricsLog(workdir, every=config.log_every, events=events),
+        callbacks.Checkpoint(workdir, every=config.checkpoint_every, keep=config.keep_checkpoints),
     ]
-    if config.averages:
-        found.insert(1, callbacks.EMACallback())
     if config.evaluate_every:
-        evaluator = metrics.Evaluator(
-            metrics=list(config.evaluate.metrics),
-            reference=config.evaluate.reference or source,
-            samples=config.evaluate.samples,
-            seed=config.seed,
-        )
-        found.append(
-            callbacks.Evaluate(
-                evaluator,
-                workdir,
-                every=config.evaluate_every,
-                best_metric=config.evaluate.best_metric or None,
-                smaller_is_better=config.evaluate.smaller_is_better,
-                events=events,
-            )
-        )
-    # Last, so that a checkpoint holds what an evaluation of the same step has set.
-    found.append(
-        callbacks.Checkpoint(workdir, every=config.checkpoint_every, keep=config.keep_checkpoints)
-    )
-    return found, guard
+        options = dict(config.evaluate, reference=config.evaluate.reference or source)
+        best = {key: options.pop(key) for key in ("best_metric", "smaller_is_better")}
+        evaluator = metrics.Evaluator(**options, seed=config.seed)
+        every = config.evaluate_every
+        found.insert(-1, callbacks.Evaluate(evaluator, workdir, every=every, events=events, **best))
+    return found
 
 
-def _describe(config: ConfigDict, gan: Any, source: Any, rows: int) -> None:
+def _describe(config: ConfigDict, gan: GAN, source: Source) -> None:
     print(config)
     for player in (gan.generator, gan.discriminator):
         print(f"{player.name}: {player.count_params():,} parameters")
     print(f"data: {source.name}, {source.count:,} samples of shape {source.shape}")
+    rows = config.n_dis * config.batch_size
     print(f"first batch: {(rows, *source.shape)} ({config.n_dis} x {config.batch_size} rows)")
-
-
-def _write_json(path: Path, content: Any) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,8 +11,9 @@ import time
 
 import numpy as np
 import pytest
+import yaml
 
-from tfgan_ema import checkpoint
+from tfgan_ema import checkpoint, records
 from tfgan_ema.cli import export, main, sample, train
 
 CONFIG = """
@@ -25,13 +27,14 @@ def get_config():
     config.data.name = "digits"
     config.data.channels = 1
     config.data.image_size = 16
-    config.network.update(name="dcgan_32", width=1 / 32)
-    config.loss.name = "hinge"
+    config.network = {"kind": "dcgan_32", "width": 1 / 32}
+    config.loss.kind = "hinge"
     config.penalties.r1 = {"weight": 1.0}
-    config.averages = {"slow": {"rule": "ema", "decay": 0.9}, "mean": {"rule": "uniform"}}
-    config.leak.update(beta=0.5, start_step=20)
+    config.averages = {"slow": {"kind": "ema", "decay": 0.9}, "uniform": {}}
+    config.leak = {"beta": 0.5, "start_step": 20}
     config.checkpoint_every = 5
-    config.sample_every = config.log_every = 20
+    config.sample_every = 20
+    config.log_every = 7
     return config
 """
 
@@ -60,12 +63,13 @@ def last_state(workdir):
     return checkpoint.read(found[max(found)])[0]
 
 
-def test_a_run_leaves_its_files(finished):
+def test_a_run_writes_its_files(finished):
     names = {path.name for path in finished.iterdir()}
     assert {"run.json", "checkpoints", "samples", "metrics.csv"} <= names
     assert list(checkpoint.checkpoints(finished / "checkpoints")) == [50, 55, 60]
     assert len(list((finished / "samples").glob("*.png"))) == 3
     run = json.loads((finished / "run.json").read_text())
+    assert run["format"] == 2
     assert run["config"]["averages"]["slow"]["decay"] == 0.9
     assert run["data"] == {"name": "digits", "shape": [16, 16, 1], "num_classes": None}
 
@@ -108,14 +112,14 @@ def after(step):
 
 
 def while_writing(workdir):
-    return any((workdir / "checkpoints").glob(".step_0000003*.tmp"))
+    return any((workdir / "checkpoints").glob(".step_0000003*.tmp*"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "moment", [after(10), while_writing, after(40)], ids=["early", "writing", "late"]
 )
-def test_a_killed_run_goes_on_bit_for_bit(config, whole, tmp_path, moment):
+def test_a_killed_run_resumes_bit_for_bit(config, whole, tmp_path, moment):
     workdir = tmp_path / "w"
     killed_run(config, workdir, moment)
     assert max(checkpoint.checkpoints(workdir / "checkpoints"), default=0) < 60
@@ -124,9 +128,14 @@ def test_a_killed_run_goes_on_bit_for_bit(config, whole, tmp_path, moment):
     assert state.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_array_equal(state[name], value, err_msg=name)
-    assert not list((workdir / "checkpoints").glob(".*.tmp"))
-    rows, expected = ((w / "metrics.csv").read_text().splitlines() for w in (workdir, whole))
-    assert [row.split(",")[0] for row in rows] == [row.split(",")[0] for row in expected]
+    assert not list((workdir / "checkpoints").glob(".*.tmp*"))
+    assert logged(workdir) == logged(whole)
+
+
+def logged(workdir):
+    """The rows of metrics.csv without their times."""
+    rows = records.read_table(workdir / "metrics.csv")
+    return [{key: row[key] for key in row if key != "seconds_per_step"} for row in rows]
 
 
 @pytest.mark.slow
@@ -161,12 +170,32 @@ def test_a_complete_run_is_left_alone(config, finished, capsys):
     assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*.npz")}
 
 
+def test_metrics_are_logged_at_their_own_interval(finished):
+    rows = records.read_table(finished / "metrics.csv")
+    assert [int(row["step"]) for row in rows] == [7, 14, 21, 28, 35, 42, 49, 56]
+    assert {"d_loss", "g_loss", "r1", "distance/slow", "seconds_per_step"} <= rows[0].keys()
+
+
+def test_a_run_resumed_between_two_rows_logs_those_of_an_undisturbed_run(
+    config, finished, tmp_path
+):
+    """Training stops at 25, four steps after a row, as if it were killed there."""
+    workdir = tmp_path / "w"
+    assert run_train(config, workdir, "--config.steps=25") == 0
+    assert run_train(config, workdir, "--force_config") == 0
+    rows, expected = logged(workdir), logged(finished)
+    assert [row["step"] for row in rows] == [row["step"] for row in expected]
+    for row, other in zip(rows, expected, strict=True):
+        for key, value in row.items():
+            assert float(value) == pytest.approx(float(other[key]), rel=1e-3, abs=1e-4), key
+
+
 def test_sample_and_export_agree(finished, tmp_path):
     model = tmp_path / "model"
-    words = [f"--workdir={finished}", f"--out={model}", "--average=mean"]
+    words = [f"--workdir={finished}", f"--out={model}", "--average=uniform"]
     assert export.main(["export", *words]) == 0
     assert sample.main(["sample", f"--model={model}", "--count=9", f"--out={tmp_path}/a.npy"]) == 0
-    words = [f"--workdir={finished}", "--count=9", "--average=mean", f"--out={tmp_path}/b.npy"]
+    words = [f"--workdir={finished}", "--count=9", "--average=uniform", f"--out={tmp_path}/b.npy"]
     assert sample.main(["sample", *words]) == 0
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))
     for out in ("grid.png", "folder"):
@@ -189,21 +218,38 @@ def test_a_dry_run_writes_nothing(config, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--config.stpes=3"], "stpes"),
-        (["--config.loss.name=hing"], "did you mean 'hinge'"),
-        (["--config.network.name=dcgan_23"], "did you mean 'dcgan_32'"),
+        (["--config.stpes=3"], "unknown config key 'stpes': did you mean 'steps'"),
+        (["--config.data.nmae=digits"], "did you mean 'data.name'"),
+        (["--config.steps=many"], "steps 'many': expected int (default: 100000)"),
+        (["--config.steps=None"], "steps None: expected int"),
+        (["--config.data.flip=1"], "data.flip 1: expected bool"),
+        (["--config.data.image_size=big"], "data.image_size 'big': expected int (default: None)"),
+        (["--config.data=digits"], "data 'digits': expected options, as in --config.data.KEY"),
+        (["--config.steps.x=3"], "'steps.x': steps is 60 and has no options"),
+        (["--config.jit"], "--config.jit: expected --config.KEY=VALUE"),
+        (["--config.loss=hinge"], "loss 'hinge': expected options"),
+        (["--config.loss=None"], "loss None: expected options"),
+        (["--config.loss.kind=hing"], "did you mean 'hinge'"),
+        (["--config.network.kind=dcgan_23"], "did you mean 'dcgan_32'"),
+        (["--config.network.widht=2"], "unknown option of dcgan_32 'widht'"),
         (["--config.leak.beta=1.0"], "beta 1.0: expected a share in [0, 1)"),
+        (["--config.leak.bta=0.5"], "did you mean 'beta'"),
+        (["--config.leak.beta=half"], "leak {'beta': 'half', 'start_step': 20}: a value has"),
+        (["--config.top_k.leest=0.5"], "did you mean 'least'"),
         (["--config.averages.slow.decay=1.0"], "decay 1.0: expected a number in [0, 1)"),
+        (["--config.averages.slow=0.9"], "slow 0.9: expected its options, or None"),
+        (["--config.penalties.r3.weight=1"], "unknown penalty 'r3'"),
+        (["--config.penalties.r1.weight=big"], "r1 {'weight': 'big'}: a value has a wrong type"),
         (["--config.batch_size=0"], "batch_size 0"),
         (["--config.steps=0"], "steps 0"),
+        (["--config.log_every=0"], "log_every 0: expected a whole number >= 1"),
         (["--config.precision=float12"], "unknown precision 'float12'"),
-        (["--config.d_optimizer.name=adamm"], "did you mean 'adam'"),
+        (["--config.d_optimizer.kind=adamm"], "did you mean 'adam'"),
         (["--config.data.name=folder:/nonexistent"], "/nonexistent"),
         (["--config.data.name=imagenot"], "imagenot"),
-        (["--config.steps_per_execution=7"], "steps_per_execution 7"),
-        (["--config.latent=gauss"], "unknown latent prior 'gauss'"),
+        (["--config.latent.kind=gauss"], "unknown latent prior 'gauss'"),
         (["--config.accumulate=3"], "accumulate 3"),
-        (["--config.leak.auto=True"], "evaluate_every"),
+        (["--config.leak.start_step=auto"], "evaluate_every"),
         (["--strategy=tpu"], "no TPU answers"),
         (["--strategy=gpu"], "no GPU"),
         (["--strategy=multiworker"], "TF_CONFIG"),
@@ -235,10 +281,15 @@ def test_batch_must_divide_over_replicas(config, tmp_path, capsys):
 
 
 def test_missing_flags_and_unknown_configs_are_named(tmp_path, capsys):
+    (tmp_path / "empty.py").write_text("")
     for words, message in [
         ([], "--config is missing"),
         (["--config=quickstrat", "--workdir=x"], "did you mean 'quickstart'"),
         (["--config=quickstart"], "--workdir is missing"),
+        (["--config=quickstart:fast", "--workdir=x"], "leave out :fast"),
+        (["--config=leaky", "--workdir=x"], "name one, as in --config=leaky:sngan_church"),
+        (["--config=leaky:sngan_chruch", "--workdir=x"], "did you mean 'sngan_church'"),
+        ([f"--config={tmp_path}/empty.py", "--workdir=x"], "has no get_config()"),
     ]:
         assert train.main(["tfgan-ema train", *words]) == 2
         error = capsys.readouterr().err
@@ -248,13 +299,67 @@ def test_missing_flags_and_unknown_configs_are_named(tmp_path, capsys):
 
 def test_another_runs_folder_is_refused_by_key(config, finished, capsys):
     before = (finished / "run.json").read_bytes()
-    words = ["--config.n_dis=3", "--config.loss.name=wasserstein"]
+    words = ["--config.n_dis=3", "--config.loss.kind=wasserstein", "--config.leak=None"]
     assert run_train(config, finished, *words) == 2
     error = capsys.readouterr().err
-    assert "loss.name (was 'hinge', now 'wasserstein')" in error
+    assert "loss.kind (was 'hinge', now 'wasserstein')" in error
+    assert "leak.beta (was 0.5, now None)" in error
     assert "n_dis (was 2, now 3)" in error
     assert "--force_config" in error
     assert (finished / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", [train, sample, export])
+def test_a_run_of_an_older_version_is_refused_in_one_line(
+    config, finished, tmp_path, capsys, command
+):
+    workdir = tmp_path / "w"
+    shutil.copytree(finished, workdir)
+    run = json.loads((workdir / "run.json").read_text())
+    del run["format"]
+    (workdir / "run.json").write_text(json.dumps(run))
+    words = [f"--config={config}"] if command is train else [f"--out={tmp_path / 'o'}"]
+    assert command.main(["tfgan-ema", f"--workdir={workdir}", *words]) == 2
+    error = capsys.readouterr().err
+    assert "was made by an older version of tfgan_ema: train anew, or use version 0.1.0" in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def overridden(capsys, *words):
+    """The configuration that a dry run prints, as YAML."""
+    words = ["--config=sngan_cifar10_small", "--config.data.name=digits", *words]
+    assert train.main(["tfgan-ema train", "--dry_run", "--config.network.width=0.02", *words]) == 0
+    text = capsys.readouterr().out
+    return yaml.safe_load(text[: text.index("generator: ")])
+
+
+def test_the_command_line_reaches_parts_that_are_absent_and_switches_parts_off(capsys):
+    found = overridden(
+        capsys,
+        "--config.leak.beta=0.5",
+        "--config.leak.average=1",
+        "--config.penalties.r1.weight=20",
+        "--config.penalties.second.kind=r1",
+        "--config.averages.ema.decay=0.99",
+        "--config.averages.slow.kind=ema",
+        "--config.augment.diff_augment.policy=color,cutout",
+        "--config.d_optimizer={'kind': 'rmsprop', 'learning_rate': 1e-3}",
+        "--config.g_optimizer.decay_steps=None",
+        "--config.data.image_size=16",
+        "--config.evaluate_every=1000",
+        "--config.evaluate.metrics=('fd_pixels', 'kid')",
+    )
+    assert found["leak"] == {"beta": 0.5, "average": 1}
+    assert found["penalties"] == {"r1": {"weight": 20}, "second": {"kind": "r1"}}
+    assert found["averages"] == {"ema": {"decay": 0.99}, "slow": {"kind": "ema"}}
+    assert found["augment"] == {"diff_augment": {"policy": "color,cutout"}}
+    assert found["d_optimizer"] == {"kind": "rmsprop", "learning_rate": 1e-3}
+    assert (found["data"]["image_size"], found["evaluate_every"]) == (16, 1000)
+    off = overridden(
+        capsys, "--config.averages=None", "--config.leak=None", "--config.penalties.r1=None",
+        "--config.sample_every=None",
+    )  # fmt: skip
+    assert (off["averages"], off["leak"], off["sample_every"]) == (None, None, None)
 
 
 def test_a_folder_with_other_files_is_refused(config, tmp_path, capsys):
@@ -270,7 +375,7 @@ def test_a_folder_with_other_files_is_refused(config, tmp_path, capsys):
         (export, ["--workdir={0}/none", "--out={0}/m"], "is not a work directory"),
         (export, ["--workdir={0}/empty", "--out={0}/m"], "has no checkpoint yet"),
         (export, ["--out={0}/m"], "--workdir is missing"),
-        (export, ["--workdir={1}", "--out={0}/m", "--average=foo"], "unknown average 'foo'"),
+        (export, ["--workdir={1}", "--out={0}/m", "--average=foo"], "average 'foo'"),
         (export, ["--workdir={1}", "--out={0}/m", "--step=7"], "no checkpoint of step 7"),
         (sample, ["--out={0}/m.png"], "give either --workdir"),
         (sample, ["--workdir={1}"], "--out is missing"),

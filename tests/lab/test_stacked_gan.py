@@ -11,8 +11,7 @@ from tfgan_ema.data import mixtures
 from tfgan_ema.errors import UsageError
 from tfgan_ema.lab.experiments import grid, points
 from tfgan_ema.lab.experiments.points import Method
-from tfgan_ema.lab.stacked import slice_weights
-from tfgan_ema.lab.stacked.networks import stacked_mlp
+from tfgan_ema.lab.stacked import Replay, StackedDraws, StackedGAN, slice_weights, stacked_mlp
 from tfgan_ema.latents import Draws
 
 NETWORKS = {"g_hidden": [16, 16], "d_hidden": [12, 12]}
@@ -45,7 +44,7 @@ def trained(gan, steps=STEPS):
 
 def weights(gan, index):
     """All weights of one seed: both players and the averages."""
-    models = [gan.generator, gan.discriminator, *gan.averaged]
+    models = [gan.generator, gan.discriminator, *(average.shadow for average in gan.averages)]
     return [w for model in models for w in slice_weights(model, index)]
 
 
@@ -72,7 +71,7 @@ def test_a_stack_of_one_equals_plain_networks_under_fit():
     for network, stacked in zip(plain, (fresh.generator, fresh.discriminator), strict=True):
         network.set_weights(slice_weights(stacked, 0))
     averages = [tg.EMA(0.9), tg.UniformAverage(start_step=50)]
-    gan = tg.GAN(*plain, latent=2, penalties=stack.penalties, averages=averages,
+    gan = tg.GAN(*plain, latent=2, penalties=stack.regularisation.terms, averages=averages,
                  leak=tg.LeakyEMA(0.5, start_step=20), seed=5)  # fmt: skip
     gan.compile(METHODS["baseline"].optimizer, METHODS["baseline"].optimizer)
     rows = [REAL(BATCH, Draws(5, step, "data/")).numpy() for step in range(60)]
@@ -81,7 +80,7 @@ def test_a_stack_of_one_equals_plain_networks_under_fit():
     for model, stacked in [
         (gan.generator, stack.generator),
         (gan.discriminator, stack.discriminator),
-        *zip(gan.averaged, stack.averaged, strict=True),
+        *((a.shadow, b.shadow) for a, b in zip(gan.averages, stack.averages, strict=True)),
     ]:
         for ours, theirs in zip(model.get_weights(), slice_weights(stacked, 0), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=2e-5)
@@ -108,10 +107,10 @@ def test_logs_are_means_over_seeds():
 
 def test_replayed_latents_come_back_every_epoch():
     table = np.arange(22, dtype="float32").reshape(11, 2)
-    prior = latents.Replay(table)
+    prior = Replay(table)
     for step in range(6):
         first = 4 * (step % 2)  # two whole batches of 4; three rows are dropped
-        drawn = prior.draw(8, Draws((1, 2), step, "d0/"))
+        drawn = prior.draw(8, StackedDraws((1, 2), step, "d0/"))
         np.testing.assert_array_equal(drawn, np.tile(table[first : first + 4], (2, 1)))
     with pytest.raises(UsageError, match="from a table of 11"):
         prior.draw(12, Draws(1, 0))
@@ -122,7 +121,7 @@ def test_one_seed_is_copied_into_plain_networks(rng):
     trained(gan, 5)
     generator, _ = points.single(gan, 1, NETWORKS)
     z = rng.normal(size=(6, 2)).astype("float32")
-    stacked = gan.generate(np.tile(z, (2, 1)), average=None)
+    stacked = gan.generate(np.tile(z, (2, 1)), average="raw")
     np.testing.assert_allclose(generator(z), stacked[6:], atol=1e-6)
 
 
@@ -140,7 +139,7 @@ def test_one_seed_is_copied_into_plain_networks(rng):
 def test_what_would_mix_the_seeds_is_refused(options, words):
     networks = stacked_mlp((1, 2), **points._tuples(NETWORKS))
     with pytest.raises(UsageError, match=words) as error:
-        tg.GAN(*networks, latent=2, **{"seed": (1, 2)} | options)
+        StackedGAN(*networks, latent=2, **{"seed": (1, 2)} | options)
     assert "\n" not in str(error.value)
 
 

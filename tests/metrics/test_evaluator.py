@@ -1,4 +1,5 @@
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from tfgan_ema import data, metrics
 from tfgan_ema.data.source import Source
 from tfgan_ema.errors import UsageError
-from tfgan_ema.metrics import Evaluator, evaluator, features, frechet, manifold, statistics
+from tfgan_ema.metrics import Evaluator, features, frechet, manifold, statistics
 
 
 @pytest.fixture(autouse=True)
@@ -84,9 +85,9 @@ def test_samples_are_drawn_with_equal_seeds_at_each_call(source, images):
         seen.append((count, seed))
         return images[:count]
 
-    evaluate = Evaluator(["fd_pixels"], source, samples=50, batch=20, seed=3)
-    assert evaluate(sampler) == evaluate(sampler)
-    assert seen[:3] == seen[3:] == evaluate.seeds()
+    evaluator = Evaluator(["fd_pixels"], source, samples=50, batch=20, seed=3)
+    assert evaluator(sampler) == evaluator(sampler)
+    assert seen[:3] == seen[3:] == evaluator.seeds()
     assert [count for count, _ in seen[:3]] == [20, 20, 10]
     assert len({seed for _, seed in seen}) == 3
     other = {seed for _, seed in Evaluator(["fd_pixels"], source, samples=50, seed=4).seeds()}
@@ -94,51 +95,59 @@ def test_samples_are_drawn_with_equal_seeds_at_each_call(source, images):
 
 
 def test_reference_statistics_are_cached_by_content(source, images, tmp_path, monkeypatch):
-    def evaluate(source):
+    def score(source):
         return Evaluator(["fd_pixels"], source, samples=40)(draws(images))
 
-    first = evaluate(source)
+    first = score(source)
     (kept,) = (tmp_path / "cache" / "statistics").iterdir()
     embedded = []
     honest = features.embed
     monkeypatch.setattr(
         features, "embed", lambda name, x: embedded.append(len(x)) or honest(name, x)
     )
-    assert evaluate(Source("another name", images.copy())) == first
+    assert score(Source("another name", images.copy())) == first
     assert sum(embedded) == 40  # the samples alone
     changed = images.copy()
     changed[7, 0, 0, 0] ^= 1
-    assert evaluate(Source("noise", changed)) != first
+    assert score(Source("noise", changed)) != first
     assert len(list((tmp_path / "cache" / "statistics").iterdir())) == 2
     kept.write_bytes(kept.read_bytes()[:50])  # damaged: made anew
-    assert evaluate(source) == first
+    assert score(source) == first
     # Moments do not serve a metric that needs features: the file is made anew, with them.
     Evaluator(["fd_pixels", "kd_pixels"], source, samples=40)(draws(images))
     assert statistics.load(kept, "pixels").features.shape == (120, 108)
 
 
-def test_radii_of_a_reference_are_found_once(source, images, tmp_path, monkeypatch):
-    def evaluate(reference):
+def test_radii_of_a_reference_are_computed_once(source, images, tmp_path, monkeypatch):
+    def score(reference):
         names = ["precision_recall_pixels", "density_coverage_pixels"]
         return Evaluator(names, reference, samples=40)(draws(images))
 
-    first = evaluate(source)
-    kept = sorted((tmp_path / "cache" / "statistics").glob("*-k?.npz"))
-    assert [path.name[-6:] for path in kept] == ["k3.npz", "k5.npz"]
-    honest, asked = manifold.radii, []
+    computed, radii = [], manifold.radii
     monkeypatch.setattr(
-        manifold, "radii", lambda features, k: asked.append(k) or honest(features, k)
+        manifold, "radii", lambda features: computed.append(len(features)) or radii(features)
     )
-    assert evaluate(source) == first
-    assert not asked
-    kept[0].write_bytes(b"damaged")
-    kept[1].unlink()
-    assert evaluate(source) == first
-    assert asked == [3, 5]
-    saver = Evaluator(["kd_pixels"], source, samples=40)
-    saver(draws(images))
-    saver.save_reference(tmp_path / "kept.npz")
-    assert evaluate(tmp_path / "kept.npz") == first
+    Evaluator(["kd_pixels"], source, samples=40)(draws(images))
+    assert not computed
+    first = score(source)
+    assert computed == [120]  # added to the statistics in the cache
+    (kept,) = (tmp_path / "cache" / "statistics").iterdir()
+    np.testing.assert_array_equal(
+        statistics.load(kept, "pixels").radii, radii(images.reshape(120, -1) / np.float32(255))
+    )
+    assert score(source) == first
+    assert computed == [120]
+    kept.write_bytes(kept.read_bytes()[:50])
+    assert score(source) == first
+    assert computed == [120, 120]
+    for metric, again in (("density_coverage_pixels", 0), ("kd_pixels", 1)):
+        kept.unlink(missing_ok=True)
+        saver = Evaluator([metric], source, samples=40)
+        saver(draws(images))
+        saver.save_reference(tmp_path / "kept.npz")
+        del computed[:]
+        assert score(tmp_path / "kept.npz") == first
+        assert len(computed) == again
 
 
 def test_too_few_real_samples_for_neighbours(images):
@@ -164,35 +173,49 @@ def test_statistics_of_another_space_version_or_size_are_refused(source, images,
     first(draws(images))
     first.save_reference(path)
 
-    def evaluate(metric, pool=images, path=path):
+    def score(metric, pool=images, path=path):
         Evaluator([metric], path, samples=20)(draws(pool))
 
     grey = np.repeat(images[..., :1], 3, axis=-1)
     with pytest.raises(UsageError, match="statistics of pixels, not of fashion_classifier"):
-        evaluate("fd_fashion_classifier", grey)
+        score("fd_fashion_classifier", grey)
     with pytest.raises(UsageError, match="holds moments alone"):
-        evaluate("kd_pixels")
+        score("kd_pixels")
     with pytest.raises(UsageError, match=r"samples have shape \(4, 4, 3\) .* \(6, 6, 3\)"):
-        evaluate("fd_pixels", images[:, :4, :4])
+        score("fd_pixels", images[:, :4, :4])
     held = statistics.load(path, "pixels")
     old = tmp_path / "old.npz"
     statistics.save(old, [dataclasses.replace(held, version="0")])
     with pytest.raises(UsageError, match="pixels version 0, this is version 1"):
-        evaluate("fd_pixels", path=old)
+        score("fd_pixels", path=old)
     foreign = tmp_path / "foreign.npz"  # as pytorch-fid writes them
     np.savez(foreign, mu=np.zeros(2048), sigma=np.eye(2048))
     with pytest.raises(UsageError, match="not a statistics file"):
-        evaluate("fd_pixels", path=foreign)
+        score("fd_pixels", path=foreign)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UsageError, match="not a statistics file"):
-        evaluate("fd_pixels")
+        score("fd_pixels")
     with pytest.raises(UsageError, match="no file"):
-        evaluate("fd_pixels", path=tmp_path / "none.npz")
+        score("fd_pixels", path=tmp_path / "none.npz")
+
+
+def test_a_data_set_is_scored_in_order(source, images):
+    scores = Evaluator(["fd_pixels"], source, samples=100, batch=30)(source)
+    sampler = everything(images)
+    assert scores == Evaluator(["fd_pixels"], source, samples=100, batch=30)(sampler)
+    with pytest.raises(UsageError, match="121: noise has 120 samples"):
+        Evaluator(["fd_pixels"], source, samples=121)(source)
+
+
+def test_a_missing_package_is_reported_before_anything_is_drawn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ot", None)
+    with pytest.raises(UsageError, match=r"POT: pip install 'tfgan_ema\[metrics\]'"):
+        Evaluator(["w1"], "ring")
 
 
 def test_part_of_the_reference_is_evenly_spread(source, images):
-    evaluate = Evaluator(["fd_pixels"], source, samples=30, reference_samples=30)
-    assert evaluate(everything(images[::4]))["fd_pixels"] < 1e-6
+    evaluator = Evaluator(["fd_pixels"], source, samples=30, reference_samples=30)
+    assert evaluator(everything(images[::4]))["fd_pixels"] < 1e-6
     with pytest.raises(UsageError, match="reference_samples 121: the reference noise has 120"):
         Evaluator(["fd_pixels"], source, samples=30, reference_samples=121)(draws(images))
 
@@ -228,17 +251,17 @@ def test_modes_of_other_mixtures_are_asked_for():
     with pytest.raises(UsageError, match="other options than the default"):
         Evaluator(["modes"], wide)
     modes = data.mixtures.ring_centers(radius=3.0), 0.01
-    found = Evaluator(["modes"], wide, samples=500, modes=modes)(draws(wide.samples))
-    assert found["modes"] == 8
-    with pytest.raises(UsageError, match="those of digits are not known"):
+    scores = Evaluator(["modes"], wide, samples=500, modes=modes)(draws(wide.samples))
+    assert scores["modes"] == 8
+    with pytest.raises(UsageError, match="the modes of digits are not known"):
         Evaluator(["modes"], "digits")
 
 
 def test_inception_score_needs_no_reference(rng):
     digits = rng.integers(0, 256, (40, 28, 28, 1), dtype=np.uint8)
-    found = Evaluator(["is_mnist_classifier"], samples=40, batch=20)(draws(digits))
-    assert list(found) == ["is_mnist_classifier", "is_mnist_classifier_std"]
-    assert 1 <= found["is_mnist_classifier"] <= 10
+    scores = Evaluator(["is_mnist_classifier"], samples=40, batch=20)(draws(digits))
+    assert list(scores) == ["is_mnist_classifier", "is_mnist_classifier_std"]
+    assert 1 <= scores["is_mnist_classifier"] <= 10
 
 
 def test_a_device_may_be_named(source, images):
@@ -290,9 +313,8 @@ def test_too_few_samples_say_how_many_are_needed(source, images):
         Evaluator(["precision_recall_pixels"], source, samples=3)(draws(images))
 
 
-def test_memory_of_a_frechet_distance_does_not_grow_with_samples(source, images):
-    found = evaluator.Evaluator(["fd_pixels"], source, samples=100, batch=10)
-    collected = found._collect("", 100, [images[:10]] * 10, {"pixels": {"moments"}})["pixels"]
+def test_memory_of_a_frechet_distance_does_not_grow_with_samples(images):
+    collected = statistics.collect([images[:10]] * 10, {"pixels": False})["pixels"]
     assert collected.features is None
     assert collected.count == 100
     moments = frechet.Moments()
@@ -305,7 +327,7 @@ def test_cifar10_train_against_test(monkeypatch):
     """2,000 + 2,000 images: a FID of about 25 is what the finite sets alone give; KID near 0."""
     monkeypatch.delenv("TFGAN_EMA_CACHE")
     test = data.load("cifar10", split="test")
-    evaluate = Evaluator(["fid", "kid"], "cifar10", samples=2000, reference_samples=2000)
-    scores = evaluate(everything(test.samples))
+    evaluator = Evaluator(["fid", "kid"], "cifar10", samples=2000, reference_samples=2000)
+    scores = evaluator(everything(test.samples))
     assert scores["fid"] == pytest.approx(25, abs=1.5)
     assert abs(scores["kid"]) < 1e-3

@@ -4,16 +4,7 @@ import numpy as np
 import pytest
 
 import zoo
-from configs import _tables as tables
-from configs import (
-    alpha,
-    averaging,
-    leaky,
-    leaky_sngan_lsun_church,
-    published,
-    relativistic,
-    shipped,
-)
+from configs import alpha, averaging, base, leaky, published, relativistic, shipped, tables
 from tfgan_ema import averaging as rules
 from tfgan_ema import latents, losses, mixing, optimizers, penalties, runs
 from tfgan_ema.errors import UsageError
@@ -32,25 +23,24 @@ FILES = {
 def test_every_row_is_a_valid_experiment(name):
     for row in FILES[name].ROWS:
         config = FILES[name].get_config(row)
-        runs.check(config)
+        base.check(config)
         parts = runs.plain(config)
-        entry = zoo.entry(parts["network"]["name"])
+        entry = zoo.entry(parts["network"]["kind"])
         assert parts["data"]["labels"] or entry.num_classes is None
-        losses.get(**{"loss": parts["loss"].pop("name")}, **parts["loss"])
-        for penalty, options in parts["penalties"].items():
-            penalties.get(penalty, **options)
-        for average, rule in parts["averages"].items():
-            rules.get(**({"name": average} | rule))
-        latents.get(config.latent, 8)
-        leak = {k: v for k, v in parts["leak"].items() if k != "auto"}
-        if leak["mode"] != "async_model":  # which needs a generator
-            mixing.LeakyEMA(**leak | {"model": None})
+        losses.get(parts["loss"].pop("kind"), **parts["loss"])
+        for label, options in parts["penalties"].items():
+            penalties.get(options.pop("kind", label), **options)
+        for label, options in parts["averages"].items():
+            rules.get(options.pop("kind", label), **options)
+        latents.get(config.latent.kind, 8)
+        if parts["leak"] and parts["leak"].get("mode") != "async_model":  # which needs a generator
+            mixing.LeakyEMA(**parts["leak"])
         for player in ("d_optimizer", "g_optimizer"):
             optimizers.get(parts[player])
 
 
 def test_a_row_is_asked_for_by_name():
-    with pytest.raises(UsageError, match=r"name one, as in --config=configs/leaky\.py:church"):
+    with pytest.raises(UsageError, match=r"name one, as in --config=leaky:sngan_church"):
         leaky.get_config()
     with pytest.raises(UsageError, match="did you mean 'sngan_church'"):
         leaky.get_config("sngan_chruch")
@@ -58,21 +48,29 @@ def test_a_row_is_asked_for_by_name():
     assert config.leak.beta == 0.1
 
 
+def test_no_experiment_has_two_names():
+    for name, file in FILES.items():
+        found = [str(runs.plain(file.get_config(row))) for row in file.ROWS]
+        assert len(set(found)) == len(found), name
+
+
 def test_the_thesis():
-    config = leaky_sngan_lsun_church.get_config()
-    settings = (config.network.name, config.steps, config.n_dis, config.batch_size)
+    config = leaky.get_config("sngan_church")
+    settings = (config.network.kind, config.steps, config.n_dis, config.batch_size)
     assert settings == ("sngan_128", 250_000, 5, 64)
-    assert config.loss.name == "hinge"
+    assert config.loss.kind == "hinge"
     adam = config.d_optimizer
     assert (adam.learning_rate, adam.beta_1, adam.get("decay_steps", 0)) == (2e-4, 0.5, 0)
     assert config.averages.ema.decay == 0.999
-    assert (config.leak.beta, config.leak.start_step, config.leak.mode) == (0.5, 100_000, "sync")
+    assert config.leak.to_dict() == {"beta": 0.5, "start_step": 100_000}
     # Table 3
-    betas = {leaky.get_config(row).leak.beta for row in leaky.ROWS if "_beta_" in row}
-    starts = {leaky.get_config(row).leak.start_step for row in leaky.ROWS if "_beta_" in row}
-    assert betas == {0.0, 0.25, 0.5, 0.75}
-    assert starts == {80_000, 100_000, 120_000, 140_000}
-    assert {leaky.get_config(row).leak.mode for row in leaky.ROWS} == set(mixing.MODES)
+    rows = [leaky.get_config(row).leak for row in leaky.ROWS if "_beta_" in row]
+    found = {(leak.beta, leak.start_step) for leak in (config.leak, *rows)}
+    starts = (80_000, 100_000, 120_000, 140_000)
+    assert found == {(beta, start) for beta in (0.25, 0.5, 0.75) for start in starts}
+    assert {leaky.get_config(row).leak.get("mode", "sync") for row in leaky.ROWS} == set(
+        mixing.MODES
+    )
 
 
 def test_lazy_regularisation_rescales_adam():
@@ -86,7 +84,7 @@ def test_lazy_regularisation_rescales_adam():
 
 def test_images_of_alpha_runs_and_their_length():
     config = alpha.get_config("celeba_0.6_5e-4")
-    assert config.loss.to_dict() == {"name": "alpha", "alpha_d": 0.6, "alpha_g": 1.0}
+    assert config.loss.to_dict() == {"kind": "alpha", "alpha_d": 0.6, "alpha_g": 1.0}
     assert (config.d_optimizer.beta_1, config.d_optimizer.beta_2) == (0.9, 0.99)
     assert config.steps == pytest.approx(100 * 0.8 * 202_599 / 128, rel=1e-3)
     assert config.g_optimizer.learning_rate == 5e-4
@@ -95,10 +93,9 @@ def test_images_of_alpha_runs_and_their_length():
 def small(config):
     """The same experiment, narrow and with few rows."""
     tables.change(config, {"batch_size": 4, "accumulate": 1, "n_dis": min(config.n_dis, 2)})
-    network = config.network
-    network.width = 1 / 32
-    size = {128: 32, 256: 16}.get(zoo.entry(network.name).image_size)
-    return config, size or zoo.entry(network.name).image_size
+    config.network.width = 1 / 32
+    size = zoo.entry(config.network.kind).image_size
+    return config, {128: 32, 256: 16}.get(size, size)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +107,7 @@ def small(config):
             ("alpha", "celeba_lsgan_1e-4"),
             ("averaging", "cifar10_resnet_5"),
             ("averaging", "cifar10_conventional_wgan_gp_1"),
-            ("leaky", "church_sync"),
+            ("leaky", "sngan_church"),
             ("leaky", "wgan_gp_church"),
             *(("published", row) for row in published.ROWS),
             *(("relativistic", row) for row in relativistic.ROWS),

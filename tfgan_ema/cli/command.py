@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 
 from absl import flags
 
@@ -45,10 +44,9 @@ def run(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         if any(word in ("-h", "--help") for word in argv):
-            print(f"{usage.strip()}\n\nFlags:{values.main_module_help() or _describe(values)}")
+            print(f"{usage.strip()}\n\nFlags:{_describe(values)}")
             return 0
-        positional = _parsed(values, argv)
-        return function(values, positional) or 0
+        return function(values, values(list(argv))[1:]) or 0
     except (UsageError, flags.Error) as error:
         return refuse(argv[0], error)
     except KeyboardInterrupt:
@@ -65,23 +63,9 @@ def run(
         return refuse(argv[0], UsageError(reason))
 
 
-def _parsed(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
-    try:
-        return values(list(argv))[1:]
-    except (AttributeError, KeyError, TypeError, ValueError, flags.Error) as error:
-        refusals = [e for e in _chain(error) if isinstance(e, UsageError)]
-        if refusals:  # a config file's own, beneath the traceback that others made of it
-            raise refusals[-1] from None
-        if isinstance(error, flags.Error):
-            raise
-        words = str(error).replace("\\n", " ").replace("\\'", "'").strip("'\"")
-        raise UsageError(f"unknown config key or wrong value: {words}") from error
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+def average(text: str) -> int | str:
+    """The value of an ``--average`` flag: an index, a name or ``raw``."""
+    return int(text) if text.isdecimal() else text
 
 
 def check_output(flag: str, name: str | os.PathLike | None) -> None:
@@ -94,20 +78,19 @@ def check_output(flag: str, name: str | os.PathLike | None) -> None:
         raise UsageError(f"--{flag}={path}: cannot be written; name a file in a folder of yours.")
 
 
-def start_engine() -> ModuleType:
-    """The engine, loaded without the lines that TensorFlow prints while it starts.
+def start_engine() -> None:
+    """Loads Keras and its backend without the lines that TensorFlow prints while it starts.
 
-    They come from C++ and heed no setting. If loading fails, they are shown.
+    They come from C++ and no setting silences them. If loading fails, they are shown.
     """
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as hidden:
         os.dup2(hidden.fileno(), 2)
         try:
-            from tfgan_ema import engines
+            from tfgan_ema.engines import devices
 
-            engine = engines.current()
-            engine.find_devices()
+            devices.find_devices()
         except BaseException:
             hidden.seek(0)
             os.write(stderr, hidden.read())
@@ -115,7 +98,6 @@ def start_engine() -> ModuleType:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-    return engine
 
 
 def refuse(command: str, error: Exception) -> int:

@@ -123,10 +123,10 @@ def _sampler(values: flags.FlagValues) -> tuple[Callable[[float | None], Sampler
     """From a truncation threshold to a sampler, and how many samples there are if it is fixed."""
     path = Path(values.samples)
     if (path / "run.json").exists():
-        from tfgan_ema.runs import find_average, load_run
+        from tfgan_ema.runs import load_run
 
         gan = load_run(path, values.step)
-        average = find_average(gan, values.average)
+        average = command.average(values.average)
 
         def sampler(threshold: float | None) -> Sampler:
             return lambda count, seed: gan.sample(

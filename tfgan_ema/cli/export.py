@@ -39,13 +39,13 @@ def _export(values: flags.FlagValues, positional: list[str]) -> None:
             raise UsageError(f"--{name} is missing.")
     command.start_engine()
     from tfgan_ema import export
-    from tfgan_ema.runs import find_average, load_run
+    from tfgan_ema.runs import load_run
 
     gan = load_run(values.workdir, values.step)
     folder = export.saved_model(
         gan,
         values.out,
-        average=find_average(gan, values.average),
+        average=command.average(values.average),
         truncation=values.truncation,
         overwrite=values.overwrite,
     )

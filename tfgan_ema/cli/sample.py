@@ -72,13 +72,13 @@ def _from_model(values: flags.FlagValues, folder: Path):
 
 
 def _from_run(values: flags.FlagValues):
-    from tfgan_ema.runs import find_average, load_run
+    from tfgan_ema.runs import load_run
 
     gan = load_run(values.workdir, values.step)
     return gan.sample(
         values.count,
         values.seed,
-        average=find_average(gan, values.average),
+        average=command.average(values.average),
         truncation=values.truncation,
         labels=None if values.label is None else [values.label] * values.count,
     )

@@ -1,105 +1,111 @@
-"""``tfgan-ema train``: trains a GAN from a config file, or goes on with an interrupted run."""
+"""``tfgan-ema train``: trains a GAN from a config file, or resumes an interrupted run."""
 
 from __future__ import annotations
 
+import ast
+import functools
+import importlib.util
+import inspect
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from tfgan_ema.cli import command
 from tfgan_ema.errors import UsageError, unknown
 
 USAGE = """
-usage: tfgan-ema train --config=configs/NAME.py --workdir=DIR [--config.KEY=VALUE ...]
+usage: tfgan-ema train --config=NAME[:ROW] --workdir=DIR [--config.KEY=VALUE ...]
 
-Trains a GAN and leaves checkpoints, sample grids, metrics.csv and TensorBoard events in DIR. The
-same command again goes on where the run was interrupted, with the same result. A config file that
-comes with the package may be named without its path: --config=quickstart.
+Trains a GAN and writes checkpoints, sample grids, metrics.csv and TensorBoard events to DIR. To
+resume an interrupted run, repeat the command: the result is the same. NAME is a config that comes
+with the package, such as quickstart, or the path of a file with get_config().
+
+--config.KEY=VALUE changes one key, for example --config.steps=20000 or --config.leak.beta=0.5; a
+part that is off is switched on, and None switches it off: --config.leak=None.
 """
 
-
-def _flags(words: Sequence[str]) -> flags.FlagValues:
-    """The flags of this command; ``--config.KEY`` ones are found in ``words``."""
-    from ml_collections import config_flags
-
-    values = command.new_flags()
-    config_flags.DEFINE_config_file(
-        "config",
-        None,
-        "The experiment: a file with get_config(); --config.KEY=VALUE changes one of its keys.",
-        flag_values=values,
-        sys_argv=list(words),
-    )
-    flags.DEFINE_string("workdir", None, "Where the run lives.", flag_values=values)
-    flags.DEFINE_string(
-        "strategy",
-        "auto",
-        "auto, cpu, gpu, mirrored, multiworker (TF_CONFIG) or tpu.",
-        flag_values=values,
-    )
-    flags.DEFINE_string("tpu", "", "Address of the TPU; empty for a local one.", flag_values=values)
-    flags.DEFINE_bool(
-        "dry_run",
-        False,
-        "Print the resolved configuration, parameter counts and the first batch's shape only.",
-        flag_values=values,
-    )
-    flags.DEFINE_bool(
-        "force_config",
-        False,
-        "Go on with a run although its recorded configuration differs.",
-        flag_values=values,
-    )
-    return values
+FLAGS = command.new_flags()
+flags.DEFINE_string("config", None, "Name or path of the experiment.", flag_values=FLAGS)
+flags.DEFINE_string("workdir", None, "The folder of the run.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "strategy", "auto", "auto, cpu, gpu, mirrored, multiworker or tpu.", flag_values=FLAGS
+)
+flags.DEFINE_string("tpu", "", "Address of the TPU; empty for a local one.", flag_values=FLAGS)
+flags.DEFINE_bool("dry_run", False, "Show what would be trained, and stop.", flag_values=FLAGS)
+flags.DEFINE_bool(
+    "force_config", False, "Resume even if the run's configuration differs.", flag_values=FLAGS
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    try:
-        words = [argv[0], *map(_locate, argv[1:])]
-    except UsageError as error:
-        return command.refuse(argv[0], error)
-    return command.run(_train, _flags(words), USAGE, words)
+    changes = [word for word in argv if word.startswith(("--config.", "-config."))]
+    words = [word for word in argv if word not in changes]
+    return command.run(functools.partial(_train, changes), FLAGS, USAGE, words)
 
 
-def _locate(word: str) -> str:
-    """``--config=NAME`` as the path of a config that comes with the package."""
-    flag, equals, value = word.partition("=")
-    if flag not in ("--config", "-config") or not equals:
-        return word
-    path, colon, argument = value.partition(":")
-    if Path(path).is_file():
-        return word
-    import configs
-
-    folder = Path(configs.__file__).parent
-    name = Path(path).stem
-    known = [p.stem for p in folder.glob("*.py") if not p.stem.startswith("_") and p.stem != "base"]
-    if name not in known:
-        raise unknown("config", value, known)
-    return f"{flag}={folder / name}.py{colon}{argument}"
-
-
-def _train(values: flags.FlagValues, positional: list[str]) -> int:
+def _train(changes: list[str], values: flags.FlagValues, positional: list[str]) -> int:
     if positional:
         raise UsageError(f"unexpected argument {positional[0]!r}: flags only, see --help.")
     if values.config is None:
-        raise UsageError("--config is missing: e.g. --config=configs/quickstart.py.")
+        raise UsageError("--config is missing: for example --config=quickstart.")
     if values.workdir is None and not values.dry_run:
         raise UsageError("--workdir is missing: name the folder where the run shall live.")
-    from tfgan_ema import runs
+    from configs import base, tables
 
-    runs.check(values.config)
-    strategy = command.start_engine().strategy(values.strategy, values.tpu)
+    config = tables.change(load_config(values.config), dict(map(_change, changes)))
+    base.check(config)
+    command.start_engine()
+    from tfgan_ema import runs
+    from tfgan_ema.engines import devices
+
     return runs.train(
-        values.config,
+        config,
         values.workdir,
-        strategy,
+        devices.strategy(values.strategy, values.tpu),
         force_config=values.force_config,
         dry_run=values.dry_run,
     )
+
+
+def load_config(name: str) -> ConfigDict:
+    """The experiment of ``PATH[:ROW]``, or ``NAME[:ROW]`` for a config of the package.
+
+    Raises:
+        UsageError: no such file or row.
+    """
+    import configs
+
+    path, _, row = name.partition(":")
+    if not Path(path).is_file():
+        folder = Path(configs.__file__).parent
+        known = {p.stem for p in folder.glob("*.py")} - {"__init__", "base", "tables"}
+        if Path(path).stem not in known:
+            raise unknown("config", name, known)
+        path = str(folder / Path(path).with_suffix(".py").name)
+    spec = importlib.util.spec_from_file_location("config", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise UsageError(f"--config={name}: the file has no get_config().")
+    if row and not inspect.signature(module.get_config).parameters:
+        raise UsageError(f"--config={name}: the file holds one experiment; leave out :{row}.")
+    return module.get_config(row) if row else module.get_config()
+
+
+def _change(word: str) -> tuple[str, Any]:
+    """The key and the value of ``--config.KEY=VALUE``; what is no Python literal is a text."""
+    key, equals, text = word.lstrip("-").removeprefix("config.").partition("=")
+    if not equals:
+        raise UsageError(f"{word}: expected --config.KEY=VALUE.")
+    try:
+        return key, ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return key, text
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def parse(data: bytes) -> np.ndarray:
 
 
 def load(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """uint8 images [n, h, w, 1 or 3] and int32 labels [n] (``None`` if no label file lies beside).
+    """uint8 images [n, h, w, 1 or 3] and int32 labels [n], ``None`` if there is no label file.
 
     Args:
         path: an images file, or a folder with files named like MNIST's

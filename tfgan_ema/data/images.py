@@ -64,5 +64,5 @@ def fit_array(image: np.ndarray, size: int | None, channels: int) -> np.ndarray:
 
 
 def _framed(shape: tuple[int, ...], size: int | None) -> bool:
-    """Whether this is MNIST's size, and the power of two that networks want."""
+    """Whether images of MNIST's size are wanted at 32 pixels, a power of two."""
     return tuple(shape[:2]) == (28, 28) and size == 32

@@ -6,17 +6,15 @@ JAX transforms (a gradient, a branch) runs in a scope of its own, whose notes le
 transformation as one more result and are then assigned one scope further out.
 
 Programs see the global batch, also when `keras.distribution` lays it out over several devices:
-there is one replica, and XLA inserts what the devices have to tell each other.
+there is one replica, and XLA inserts what the devices have to tell each other. What the functions
+do is documented at `tfgan_ema.engines.Engine`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import functools
 import hashlib
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -27,11 +25,8 @@ import keras
 import numpy as np
 
 from tfgan_ema import philox
-from tfgan_ema.errors import UsageError, unknown
-
-Tensor = Any
-Objective = Callable[[], tuple[Tensor, dict[str, Tensor]]]
-
+from tfgan_ema.engines import Objective, Report, Tensor
+from tfgan_ema.errors import UsageError
 
 # Replicas: always one, which sees the global batch
 
@@ -41,19 +36,14 @@ def replicas() -> int:
     return 1
 
 
-def replica_rows(rows: int) -> Tensor:
-    """Indices of the rows of the batch: int32 [rows]."""
-    return jnp.arange(rows, dtype="int32")
+def rows(count: int) -> Tensor:
+    """Indices of the rows of the batch: int32 [count]."""
+    return jnp.arange(count, dtype="int32")
 
 
-def is_chief(model: keras.Model) -> bool:
-    """Whether this process writes the model's files."""
-    return jax.process_index() == 0
-
-
-def global_mean(x: Tensor) -> Tensor:
-    """Mean over the global batch."""
-    return jnp.mean(x)
+def replica_mean(values: Any) -> Any:
+    """The values themselves."""
+    return values
 
 
 def gather(x: Tensor) -> Tensor:
@@ -61,15 +51,7 @@ def gather(x: Tensor) -> Tensor:
     return jax.lax.stop_gradient(x)
 
 
-def scope(model: keras.Model) -> contextlib.AbstractContextManager:
-    """Where the model's later variables are made; the distribution is the process's own here."""
-    return contextlib.nullcontext()
-
-
-# Random draws: those of the TensorFlow engine, bit for bit before they become floats
-
-
-def _bits(
+def random_bits(
     shape: Sequence[int], count: int, seed: int | Tensor, stream: str, step: int | Tensor
 ) -> Tensor:
     """The ``count`` highest bits of Philox outputs, int32; ``seed`` may be uint32 words [2]."""
@@ -78,22 +60,6 @@ def _bits(
     second = philox.add(name, jnp.asarray(step, "uint32"))
     drawn = philox.bits(jnp, math.prod(shape), (first, second), jax.lax.fori_loop)
     return (drawn >> np.uint32(32 - count)).astype("int32").reshape(shape)
-
-
-def normal(shape: Sequence[int], seed: int, stream: str, step: int | Tensor) -> Tensor:
-    """Standard normal float32 draws; see the TensorFlow engine, whose draws differ by rounding."""
-    odd = 2 * _bits(shape, 24, seed, stream, step) + (1 - 2**24)
-    return math.sqrt(2) * jax.lax.erf_inv(odd.astype("float32") * 2.0**-24)
-
-
-def uniform(shape: Sequence[int], seed: int, stream: str, step: int | Tensor) -> Tensor:
-    """Uniform float32 draws in [0, 1), multiples of 2^-24."""
-    return _bits(shape, 24, seed, stream, step).astype("float32") * 2.0**-24
-
-
-def integers(shape: Sequence[int], high: int, seed: int, stream: str, step: int | Tensor) -> Tensor:
-    """Uniform int32 draws in [0, high); each is as likely as another to high/2^31."""
-    return _bits(shape, 31, seed, stream, step) % high
 
 
 # Assignments as results
@@ -158,11 +124,8 @@ def input_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 def gradients(
     objectives: Sequence[Objective], variables: Sequence[keras.Variable]
-) -> tuple[list[Tensor], dict[str, Tensor]]:
-    """The gradient of the mean objective, and the mean of what they report.
-
-    Several objectives are micro-batches of one update.
-    """
+) -> tuple[list[Tensor], Report]:
+    """The gradient of the mean objective, and the mean report."""
     parts, reports = [], []
     for objective in objectives:
         assigned: dict[int, keras.Variable] = {}
@@ -184,14 +147,13 @@ def _sum(trees: Sequence[Any]) -> Any:
 
 
 def game_gradients(
-    objective: Callable[[], tuple[tuple[Tensor, Tensor], dict[str, Tensor]]],
+    objective: Callable[[], tuple[tuple[Tensor, Tensor], Report]],
     players: Sequence[Sequence[keras.Variable]],
     consensus: float = 0.0,
-) -> tuple[list[list[Tensor]], dict[str, Tensor]]:
-    """Gradients of each player's loss over its own variables, at the same point.
+) -> tuple[list[list[Tensor]], Report]:
+    """Gradients of each player's loss over its own variables, with consensus if its weight is > 0.
 
-    With ``consensus`` > 0 each gradient v_i gains the consensus * gradient of R = 1/2 sum_i |v_i|^2
-    over all players' variables (Mescheder et al. 2017), which is J^T v for the Jacobian J of v.
+    The gradient of R is pulled back through the game's field at once, as J^T v.
     """
     assigned: dict[int, keras.Variable] = {}
     variables = [variable for player in players for variable in player]
@@ -206,28 +168,23 @@ def game_gradients(
         chosen = np.eye(len(pair), dtype="float32")
         return [pull(tuple(chosen[i]))[0][i] for i in range(len(pair))], aside
 
-    found, pull, (report, updates) = jax.vjp(
+    gradients, pull, (report, updates) = jax.vjp(
         field, [[variable.value for variable in player] for player in players], has_aux=True
     )
     _assign(assigned, updates)
     if consensus:
-        (pulled,) = pull(found)
-        found = jax.tree.map(lambda v, extra: v + consensus * extra, found, pulled)
-    return found, report
-
-
-def gradient_norm(grads: Sequence[Tensor]) -> Tensor:
-    """Euclidean norm of a gradient."""
-    return jnp.sqrt(sum(jnp.sum(jnp.square(gradient)) for gradient in grads))
+        (pulled,) = pull(gradients)
+        gradients = jax.tree.map(lambda v, extra: v + consensus * extra, gradients, pulled)
+    return gradients, report
 
 
 def apply(
     optimizer: keras.optimizers.Optimizer,
-    grads: Sequence[Tensor],
+    gradients: Sequence[Tensor],
     variables: Sequence[keras.Variable],
 ) -> None:
     """One optimizer step."""
-    optimizer.apply(grads, variables)
+    optimizer.apply(gradients, variables)
 
 
 def lazy(predicate: Tensor, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
@@ -244,21 +201,32 @@ def lazy(predicate: Tensor, then: Callable[[], Any], otherwise: Callable[[], Any
     return result
 
 
+def is_traced(x: Tensor) -> bool:
+    """Whether ``x`` has no value yet, because a function is being compiled."""
+    return isinstance(x, jax.core.Tracer)
+
+
 # The compiled loops
 
 
 def _pure(
-    function: Callable[..., Any], variables: Sequence[keras.Variable]
+    function: Callable[..., Any],
+    variables: Sequence[keras.Variable],
+    reads: Sequence[keras.Variable] = (),
 ) -> Callable[..., tuple[Any, list[Tensor]]]:
     """``pure(values, ...) -> result, new values`` of a function that reads and assigns variables.
+
+    The values of ``reads``, which it only reads, are passed as ``read=``.
 
     Raises:
         UsageError: when it is traced, if it assigns a variable that is not among them.
     """
     known = {id(variable) for variable in variables}
 
-    def pure(values: Sequence[Tensor], *arguments: Any) -> tuple[Any, list[Tensor]]:
-        with _Notes(zip(variables, values, strict=True)) as notes:
+    def pure(
+        values: Sequence[Tensor], *arguments: Any, read: Sequence[Tensor] = ()
+    ) -> tuple[Any, list[Tensor]]:
+        with _Notes(zip([*variables, *reads], [*values, *read], strict=True)) as notes:
             result = function(*arguments)
             foreign = [v.path for key, v in notes.assigned.items() if key not in known]
             if foreign:
@@ -271,16 +239,10 @@ def _pure(
     return pure
 
 
-def make_sampler(
+def compile_sampler(
     generator: keras.Model, chunk: Callable[..., Tensor], size: int
 ) -> Callable[..., Any]:
-    """``sampler(count, seed, labels) -> array`` that joins chunks of ``size`` rows.
-
-    Args:
-        generator: the network that ``chunk`` runs.
-        chunk: ``chunk(index, rows, seed, labels=)`` -> the first ``rows`` samples of a chunk.
-        size: rows of a full chunk.
-    """
+    """``sampler(count, seed, labels) -> array``."""
 
     def draw(index: Tensor, seed: Tensor, labels: Tensor | None) -> Tensor:
         return chunk(index, size, seed, labels=labels)
@@ -302,8 +264,11 @@ def make_sampler(
     return sampler
 
 
-def make_function(
-    model: keras.Model, step_function: Callable[[Any], dict[str, Tensor]]
+def compile_step(
+    model: keras.Model,
+    step_function: Callable[[Any], Report],
+    steps_left: Callable[[], int | None] = lambda: None,
+    reads: Sequence[keras.Variable] = (),
 ) -> Callable:
     """``function(state, iterator) -> logs, state`` for Keras's trainer.
 
@@ -324,16 +289,20 @@ def make_function(
 
     @functools.cache
     def compiled(count: int) -> Callable:
-        step = _pure(step_function, [variable for group in groups[count] for variable in group])
+        variables = [variable for group in groups[count] for variable in group]
+        step = _pure(step_function, variables, reads)
         return step if model.run_eagerly else jax.jit(step, donate_argnums=0)
 
-    def function(state: tuple, iterator: Iterator) -> tuple[dict[str, Tensor], tuple]:
+    def function(state: tuple, iterator: Iterator) -> tuple[Report, tuple]:
         variables = groups[len(state)]
         values = [value for group in state for value in group]
-        logs = None
+        logs, flat = None, [variable for group in variables for variable in group]
+        with _Notes(zip(flat, values, strict=True)):  # Keras has emptied the variables
+            steps = steps_left()
+        steps = model.steps_per_execution if steps is None else steps
         try:
-            for data in _first(iterator, model.steps_per_execution):
-                logs, values = compiled(len(state))(values, data)
+            for data in _first(iterator, max(1, min(steps, model.steps_per_execution))):
+                logs, values = compiled(len(state))(values, data, read=[v.value for v in reads])
         finally:
             left = iter(values)
             state = tuple([next(left) for _ in group] for group in variables)
@@ -356,12 +325,8 @@ def _first(iterator: Iterator, count: int) -> Iterator:
             return
 
 
-def make_loop(model: keras.Model, batch: Callable[[Tensor], Tensor]) -> Callable[[int], None]:
-    """``loop(steps)``: that many of the model's steps on ``batch(step)``, in one XLA program.
-
-    Raises:
-        UsageError: the model is distributed over several devices.
-    """
+def compile_loop(model: keras.Model, batch: Callable[[Tensor], Tensor]) -> Callable[[int], None]:
+    """``loop(steps)``, in one XLA program."""
     if keras.distribution.distribution() is not None:
         raise UsageError("run() under several devices: it is for one; use fit().")
     owned = {id(v): v for v in (*model.variables, *model.metrics_variables)}
@@ -378,91 +343,3 @@ def make_loop(model: keras.Model, batch: Callable[[Tensor], Tensor]) -> Callable
             variable.assign(value)
 
     return loop
-
-
-def find_devices() -> list[Any]:
-    """The machine's devices; asking makes JAX look for them."""
-    return jax.devices()
-
-
-def device_kind() -> str:
-    """The first device by its maker's name."""
-    kind = jax.devices()[0].device_kind
-    return "CPU" if kind == "cpu" else kind
-
-
-def share_machine() -> None:
-    """Makes this process one of several on a machine: one thread, and no more memory than it needs.
-
-    To be called before anything is computed.
-    """
-    os.environ["NPROC"] = "1"  # the threads of XLA's pool on a CPU
-    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-
-
-def full_float32() -> contextlib.AbstractContextManager:
-    """Where products of float32 numbers are not rounded to TF32 or bfloat16."""
-    return jax.default_matmul_precision("highest")
-
-
-@dataclasses.dataclass(frozen=True)
-class Strategy:
-    """How a run is spread: over how many devices; the distribution itself is Keras's own.
-
-    Attributes:
-        num_replicas_in_sync: devices that share a global batch.
-    """
-
-    num_replicas_in_sync: int
-
-    def scope(self) -> contextlib.AbstractContextManager:
-        """Where variables are made; nothing to do, `strategy` has told Keras."""
-        return contextlib.nullcontext()
-
-
-def strategy(name: str, tpu: str = "") -> Strategy:
-    """The strategy of a ``--strategy`` flag; tells Keras, so call it before a model is made.
-
-    Args:
-        name: ``auto`` (all accelerators of JAX's backend), ``cpu``, ``gpu`` (one device),
-            ``mirrored`` (all devices of the backend, also virtual CPUs), ``tpu`` (all TPUs).
-        tpu: must be empty: JAX finds its TPUs itself.
-
-    Raises:
-        UsageError: an unknown name, no such device here, or what JAX does another way.
-    """
-    if name not in ("auto", "cpu", "gpu", "mirrored", "multiworker", "tpu"):
-        raise unknown("strategy", name, ("auto", "cpu", "gpu", "mirrored", "multiworker", "tpu"))
-    backend = jax.default_backend()
-    if name == "multiworker":
-        raise UsageError(
-            "--strategy=multiworker under JAX: several processes are for TensorFlow; use "
-            "--strategy=mirrored, or KERAS_BACKEND=tensorflow."
-        )
-    if tpu:
-        raise UsageError(f"--tpu={tpu} under JAX: it finds its own TPUs; leave the address out.")
-    if name in ("gpu", "tpu") and name != backend:
-        raise UsageError(f"--strategy={name}: JAX sees no {name.upper()} here; use --strategy=cpu.")
-    if name == "cpu" and backend != "cpu":
-        jax.config.update("jax_default_device", jax.devices("cpu")[0])
-    several = name in ("mirrored", "tpu") or (name == "auto" and backend != "cpu")
-    devices = jax.local_devices() if several else []
-    if len(devices) < 2:
-        return Strategy(1)
-    names = [f"{device.platform}:{device.id}" for device in devices]
-    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=names))
-    return Strategy(len(devices))
-
-
-def distribute(strategy: Strategy, pipeline: Callable[[tuple[int, int]], Any]) -> Any:
-    """Batches for ``fit``; Keras lays a global batch out over the devices.
-
-    Args:
-        strategy: the strategy of the run.
-        pipeline: ``pipeline((worker, workers))`` -> that worker's rows of each global batch.
-    """
-    return pipeline((0, 1))
-
-
-def check_strategy(jit_compile: bool | str) -> None:
-    """Nothing is refused: JAX compiles every step, on any number of devices."""

@@ -1,28 +1,20 @@
-"""The TensorFlow engine: tapes, replicas, random draws and the compiled training loop.
+"""The TensorFlow engine: tapes, replicas, random draws and the compiled loops.
 
-Everything here is called inside a replica of ``tf.distribute`` (or without a strategy, which is
-one replica). A batch of the whole step is the *global* batch; a replica sees a contiguous part of
-it. Random draws and masks are made for the global batch and then cut, so any number of replicas
-computes the same step.
+Everything here is called inside a replica of ``tf.distribute``, or without a strategy, which is one
+replica. What the functions do is documented at `tfgan_ema.engines.Engine`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import math
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfgan_ema.errors import UsageError, unknown
-
-Tensor = Any
-Objective = Callable[[], tuple[Tensor, dict[str, Tensor]]]
-
+from tfgan_ema.engines import Objective, Report, Tensor
+from tfgan_ema.errors import UsageError
 
 # Replicas
 
@@ -33,31 +25,18 @@ def replicas() -> int:
     return context.num_replicas_in_sync if context else 1
 
 
-def replica_rows(rows: int) -> Tensor:
-    """Indices, within the global batch, of this replica's ``rows`` rows: int32 [rows]."""
+def rows(count: int) -> Tensor:
+    """Indices, within the global batch, of this replica's rows: int32 [count]."""
     context = tf.distribute.get_replica_context()
-    first = context.replica_id_in_sync_group * rows if context else 0
-    return first + tf.range(rows)
+    first = context.replica_id_in_sync_group * count if context else 0
+    return first + tf.range(count)
 
 
-def is_chief(model: keras.Model) -> bool:
-    """Whether this process writes the model's files: false for workers beyond the first."""
-    resolver = model.distribute_strategy.cluster_resolver
-    if resolver is None or not resolver.task_type:
-        return True
-    return resolver.task_type == "chief" or (
-        resolver.task_type == "worker"
-        and resolver.task_id == 0
-        and "chief" not in resolver.cluster_spec().jobs
-    )
-
-
-def global_mean(x: Tensor) -> Tensor:
-    """Mean over the global batch; differentiable, gradients flow to every replica's part."""
-    mean = tf.reduce_mean(x)
+def replica_mean(values: Any) -> Any:
+    """A tensor, or a list of them, averaged over the replicas; differentiable."""
     if replicas() == 1:
-        return mean
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, mean)
+        return values
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
 
 
 def gather(x: Tensor) -> Tensor:
@@ -69,56 +48,25 @@ def gather(x: Tensor) -> Tensor:
     return tf.ensure_shape(whole, [x.shape[0] * replicas(), *x.shape[1:]])
 
 
-def scope(model: keras.Model) -> contextlib.AbstractContextManager:
-    """The scope that the model's later variables must be made in."""
-    return model.distribute_strategy.scope()
-
-
-def _sum_over_replicas(tensors: list[Tensor]) -> list[Tensor]:
+def _replica_sum(tensors: list[Tensor]) -> list[Tensor]:
     if replicas() == 1:
         return tensors
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tensors)
 
 
-# Random draws: a pure function of (seed, stream, step) and the row in the global batch
-
-
-def _key(seed: int | Tensor, stream: str, step: int | Tensor) -> Tensor:
-    name = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:7], "little")
-    return tf.stack([tf.cast(seed, tf.int64), name + tf.cast(step, tf.int64)])
-
-
-def _bits(shape: Sequence[int], key: Tensor, count: int) -> Tensor:
-    """The ``count`` highest bits of Philox outputs, int32, for this replica's rows.
+def random_bits(
+    shape: Sequence[int], count: int, seed: int | Tensor, stream: str, step: int | Tensor
+) -> Tensor:
+    """The ``count`` highest bits of Philox outputs for this replica's rows, int32.
 
     TensorFlow's own float draws differ between XLA and the plain graph; its integers do not.
     """
-    rows = [shape[0] * replicas(), *shape[1:]]
-    bits = tf.random.stateless_uniform(rows, key, None, None, tf.uint32, alg="philox")
+    name = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:7], "little")
+    key = tf.stack([tf.cast(seed, tf.int64), name + tf.cast(step, tf.int64)])
+    whole = [shape[0] * replicas(), *shape[1:]]
+    bits = tf.random.stateless_uniform(whole, key, None, None, tf.uint32, alg="philox")
     bits = tf.cast(tf.bitwise.right_shift(bits, tf.constant(32 - count, tf.uint32)), tf.int32)
-    return bits if replicas() == 1 else tf.gather(bits, replica_rows(shape[0]))
-
-
-def normal(shape: Sequence[int], seed: int, stream: str, step: int | Tensor) -> Tensor:
-    """Standard normal float32 draws; ``shape[0]`` counts this replica's rows.
-
-    The inverse distribution function at the midpoints of 2^24 equal intervals: the largest
-    magnitude is 5.4.
-    """
-    odd = 2 * _bits(shape, _key(seed, stream, step), 24) + (1 - 2**24)
-    x = tf.cast(odd, tf.float32) * 2.0**-24
-    # TensorFlow's erfinv rounds (1 + x)/2: above 0 it loses digits and ends at infinity.
-    return -math.sqrt(2) * tf.sign(x) * tf.math.erfinv(-tf.abs(x))
-
-
-def uniform(shape: Sequence[int], seed: int, stream: str, step: int | Tensor) -> Tensor:
-    """Uniform float32 draws in [0, 1), multiples of 2^-24."""
-    return tf.cast(_bits(shape, _key(seed, stream, step), 24), tf.float32) * 2.0**-24
-
-
-def integers(shape: Sequence[int], high: int, seed: int, stream: str, step: int | Tensor) -> Tensor:
-    """Uniform int32 draws in [0, high); each is as likely as another to high/2^31."""
-    return _bits(shape, _key(seed, stream, step), 31) % high
+    return bits if replicas() == 1 else tf.gather(bits, rows(shape[0]))
 
 
 # Gradients and updates
@@ -138,12 +86,8 @@ def _values(variables: Sequence[keras.Variable]) -> list[tf.Variable]:
 
 def gradients(
     objectives: Sequence[Objective], variables: Sequence[keras.Variable]
-) -> tuple[list[Tensor], dict[str, Tensor]]:
-    """This replica's part of the gradient of the mean objective, and the mean of what they report.
-
-    Several objectives are micro-batches of one update; the replicas' parts add up to the gradient
-    of the mean over the global batch.
-    """
+) -> tuple[list[Tensor], Report]:
+    """This replica's part of the gradient of the mean objective, and the mean report."""
     values = _values(variables)
     parts, reports = [], []
     for objective in objectives:
@@ -159,15 +103,14 @@ def gradients(
 
 
 def game_gradients(
-    objective: Callable[[], tuple[tuple[Tensor, Tensor], dict[str, Tensor]]],
+    objective: Callable[[], tuple[tuple[Tensor, Tensor], Report]],
     players: Sequence[Sequence[keras.Variable]],
     consensus: float = 0.0,
-) -> tuple[list[list[Tensor]], dict[str, Tensor]]:
-    """Gradients of each player's loss over its own variables, at the same point.
+) -> tuple[list[list[Tensor]], Report]:
+    """Gradients of each player's loss over its own variables, with consensus if its weight is > 0.
 
-    With ``consensus`` > 0 each gradient v_i gains the consensus * gradient of R = 1/2 sum_i |v_i|^2
-    over all players' variables (Mescheder et al. 2017). R belongs to the gradients of the global
-    batch: its derivative is the sum over replicas of <v_global, d v_local>.
+    R belongs to the gradients of the global batch: its derivative is the sum over replicas of
+    <v_global, d v_local>.
     """
     values = [_values(player) for player in players]
     everything = [value for player in values for value in player]
@@ -177,30 +120,25 @@ def game_gradients(
             inner.watch(everything)
             losses, report = objective()
             losses = [loss / replicas() for loss in losses]
-        found = [
+        field = [
             inner.gradient(loss, player, unconnected_gradients="zero")
             for loss, player in zip(losses, values, strict=True)
         ]
         if consensus:
-            local = [gradient for player in found for gradient in player]
-            whole = _sum_over_replicas([tf.stop_gradient(gradient) for gradient in local])
+            local = [gradient for player in field for gradient in player]
+            whole = _replica_sum([tf.stop_gradient(gradient) for gradient in local])
             regulariser = consensus * tf.add_n(
                 [tf.reduce_sum(a * b) for a, b in zip(whole, local, strict=True)]
             )
     if consensus:
         pull = iter(outer.gradient(regulariser, everything, unconnected_gradients="zero"))
-        found = [[gradient + next(pull) for gradient in player] for player in found]
-    return found, report
-
-
-def gradient_norm(grads: Sequence[Tensor | None]) -> Tensor:
-    """Euclidean norm of the gradient of the global batch."""
-    return tf.linalg.global_norm(_sum_over_replicas([g for g in grads if g is not None]))
+        field = [[gradient + next(pull) for gradient in player] for player in field]
+    return field, report
 
 
 def apply(
     optimizer: keras.optimizers.Optimizer,
-    grads: Sequence[Tensor | None],
+    gradients: Sequence[Tensor | None],
     variables: Sequence[keras.Variable],
 ) -> None:
     """One optimizer step; the optimizer adds up the replicas' parts.
@@ -208,12 +146,23 @@ def apply(
     Keras clips each replica's part before adding. Clipping is meant for the whole gradient, so it
     is done here on the sum; the optimizer's own clipping then finds nothing left to cut.
     """
-    clips = (optimizer.clipnorm, optimizer.clipvalue, optimizer.global_clipnorm)
+    clips = (optimizer.clipnorm, optimizer.global_clipnorm, optimizer.clipvalue)
     if replicas() > 1 and any(clip is not None for clip in clips):
-        present = [g for g in grads if g is not None]
-        whole = iter(optimizer._clip_gradients(_sum_over_replicas(present)))
-        grads = [None if g is None else next(whole) / replicas() for g in grads]
-    optimizer.apply(grads, variables)
+        present = [gradient for gradient in gradients if gradient is not None]
+        clipped = iter(_clipped(_replica_sum(present), *clips))
+        gradients = [None if g is None else next(clipped) / replicas() for g in gradients]
+    optimizer.apply(gradients, variables)
+
+
+def _clipped(
+    gradients: list[Tensor], norm: float | None, global_norm: float | None, value: float | None
+) -> list[Tensor]:
+    """As Keras clips: each gradient by its norm, or all by the global norm, or each entry."""
+    if norm is not None:
+        return [tf.clip_by_norm(gradient, norm) for gradient in gradients]
+    if global_norm is not None:
+        return tf.clip_by_global_norm(gradients, global_norm)[0]
+    return [tf.clip_by_value(gradient, -value, value) for gradient in gradients]
 
 
 def lazy(predicate: Tensor, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
@@ -221,19 +170,18 @@ def lazy(predicate: Tensor, then: Callable[[], Any], otherwise: Callable[[], Any
     return tf.cond(predicate, then, otherwise)
 
 
+def is_traced(x: Tensor) -> bool:
+    """Whether a function is being traced, so that ``x`` has no value yet."""
+    return not tf.executing_eagerly()
+
+
 # The compiled loops
 
 
-def make_sampler(
+def compile_sampler(
     generator: keras.Model, chunk: Callable[..., Tensor], size: int
 ) -> Callable[..., Any]:
-    """``sampler(count, seed, labels) -> array`` that joins chunks of ``size`` rows in one graph.
-
-    Args:
-        generator: the network that ``chunk`` runs; a graph finds its variables without being told.
-        chunk: ``chunk(index, rows, seed, labels=)`` -> the first ``rows`` samples of a chunk.
-        size: rows of a full chunk.
-    """
+    """``sampler(count, seed, labels) -> array``; a graph finds the generator by itself."""
 
     @tf.function(reduce_retracing=True, autograph=False)
     def graph(count: Tensor, seed: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -249,7 +197,7 @@ def make_sampler(
 def sample_loop(
     chunk: Callable[..., Tensor], size: int, count: Tensor, seed: Tensor, labels: Tensor | None
 ) -> Tensor:
-    """The graph behind `make_sampler`, also what an exported model runs."""
+    """``count`` samples, chunk by chunk, inside a graph; exported models hold it too."""
     probe = tf.function(chunk, autograph=False).get_concrete_function(
         tf.TensorSpec([], tf.int32),
         tf.TensorSpec([], tf.int32),
@@ -271,19 +219,19 @@ def sample_loop(
     return tf.ensure_shape(parts.concat(), [None, *spec.shape[1:]])
 
 
-def make_function(
-    model: keras.Model, step_function: Callable[[Any], dict[str, Tensor]]
-) -> Callable:
-    """``function(iterator) -> logs`` that runs ``model.steps_per_execution`` steps in one call.
+def compile_step(
+    model: keras.Model,
+    step_function: Callable[[Any], Report],
+    steps_left: Callable[[], int | None] = lambda: None,
+    reads: Sequence[keras.Variable] = (),
+) -> Callable[[Any], Report]:
+    """``function(iterator) -> logs``: the first step plain, the others in a ``tf.while_loop``.
 
-    Keras's own function wraps each step in ``tf.cond``, in which replicas cannot meet; here the
-    first step is plain and the others sit in a ``tf.while_loop``, with equal results for any number
-    of steps per execution, under any strategy.
+    Keras's own function wraps each step in ``tf.cond``, in which replicas cannot meet.
     """
-    strategy = model.distribute_strategy
-    steps = model.steps_per_execution
+    strategy, most = model.distribute_strategy, model.steps_per_execution
 
-    def one_step(data: Any) -> dict[str, Tensor]:
+    def one_step(data: Any) -> Report:
         logs = strategy.run(step_function, args=(data,))
         return {name: strategy.reduce("MEAN", log, axis=None) for name, log in logs.items()}
 
@@ -292,9 +240,9 @@ def make_function(
             one_step, reduce_retracing=True, autograph=False, jit_compile=model.jit_compile
         )
 
-    def whole_execution(iterator: Any) -> dict[str, Tensor]:
+    def whole_execution(iterator: Any, steps: Tensor) -> Report:
         logs = one_step(next(iterator))
-        if steps == 1:
+        if most == 1:
             return logs
         return tf.while_loop(
             lambda done, _: done < steps,
@@ -302,14 +250,14 @@ def make_function(
             (tf.constant(1), logs),
         )[1]
 
-    def until_the_data_end(iterator: Any) -> dict[str, Tensor]:
+    def until_the_data_end(iterator: Any, steps: Tensor) -> Report:
         def following(done: Tensor, last: Any) -> Any:
             return tf.cond(done < steps, iterator.get_next_as_optional, lambda: last)
 
-        first = next(iterator)
-        logs = one_step(first)
-        if steps == 1:
+        logs = one_step(next(iterator))
+        if most == 1:
             return logs
+        nothing = tf.experimental.Optional.empty(iterator.element_spec)
         return tf.while_loop(
             lambda done, data, _: tf.logical_and(done < steps, data.has_value()),
             lambda done, data, _: (
@@ -317,24 +265,25 @@ def make_function(
                 following(done + 1, data),
                 one_step(data.get_value()),
             ),
-            (tf.constant(1), iterator.get_next_as_optional(), logs),
+            (tf.constant(1), following(tf.constant(1), nothing), logs),
         )[2]
 
     loops = [until_the_data_end, whole_execution]
     if not model.run_eagerly:
         loops = [tf.function(loop, reduce_retracing=True, autograph=False) for loop in loops]
-    # Under a strategy, asking whether data are left would cost the batches their static shape.
-    return lambda iterator: loops[not isinstance(iterator, tf.data.Iterator)](iterator)
+
+    def function(iterator: Any) -> Report:
+        left = steps_left()
+        steps = most if left is None else max(1, min(most, left))
+        # Under a strategy, asking whether data are left would cost the batches their static shape.
+        loop = loops[not isinstance(iterator, tf.data.Iterator)]
+        return loop(iterator, tf.constant(steps))
+
+    return function
 
 
-def make_loop(model: keras.Model, batch: Callable[[Tensor], Tensor]) -> Callable[[int], None]:
-    """``loop(steps)``: that many of the model's steps on ``batch(step)``, all inside the graph.
-
-    With ``jit_compile`` the whole loop is one XLA program.
-
-    Raises:
-        UsageError: under a strategy with several replicas.
-    """
+def compile_loop(model: keras.Model, batch: Callable[[Tensor], Tensor]) -> Callable[[int], None]:
+    """``loop(steps)``; with ``jit_compile`` the whole loop is one XLA program."""
     if model.distribute_strategy.num_replicas_in_sync > 1:
         raise UsageError("run() under several replicas: it is for one device; use fit().")
 
@@ -351,132 +300,3 @@ def make_loop(model: keras.Model, batch: Callable[[Tensor], Tensor]) -> Callable
         tf.while_loop(lambda done: done < steps, body, (tf.constant(0),))
 
     return lambda steps: loop(tf.constant(steps, tf.int32))
-
-
-def find_devices() -> list[Any]:
-    """The machine's devices; asking makes TensorFlow look for them."""
-    return tf.config.list_physical_devices()
-
-
-def device_kind() -> str:
-    """The first GPU by its maker's name, ``TPU`` or ``CPU``; starts TensorFlow's runtime."""
-    for device in tf.config.list_physical_devices("GPU"):
-        return tf.config.experimental.get_device_details(device).get("device_name", "GPU")
-    return "TPU" if tf.config.list_logical_devices("TPU") else "CPU"
-
-
-def share_machine() -> None:
-    """Makes this process one of several on a machine: one thread, and no more memory than it needs.
-
-    To be called before anything is computed.
-    """
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    for device in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(device, True)
-
-
-@contextlib.contextmanager
-def full_float32() -> Iterator[None]:
-    """Where products of float32 numbers are not rounded to TF32."""
-    before = tf.config.experimental.tensor_float_32_execution_enabled()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    try:
-        yield
-    finally:
-        tf.config.experimental.enable_tensor_float_32_execution(before)
-
-
-def strategy(name: str, tpu: str = "") -> tf.distribute.Strategy:
-    """The strategy of a ``--strategy`` flag; make it before anything else touches a device.
-
-    Args:
-        name: ``auto`` (mirrored where there are several GPUs), ``cpu``, ``gpu`` (one device),
-            ``mirrored`` (all GPUs, or the logical CPUs), ``multiworker`` (``TF_CONFIG``), ``tpu``.
-        tpu: the TPU's address; empty for a local one.
-
-    Raises:
-        UsageError: an unknown name, or no such device here.
-    """
-    gpus = tf.config.list_physical_devices("GPU")
-    if name == "auto":
-        name = "mirrored" if len(gpus) > 1 else "gpu" if gpus else "cpu"
-    if name == "cpu":
-        return tf.distribute.OneDeviceStrategy("/cpu:0") if gpus else tf.distribute.get_strategy()
-    if name == "gpu":
-        if not gpus:
-            raise UsageError("--strategy=gpu: TensorFlow sees no GPU here; use --strategy=cpu.")
-        return tf.distribute.get_strategy()
-    if name == "mirrored":
-        kind = "GPU" if gpus else "CPU"
-        count = len(tf.config.list_logical_devices(kind))
-        return tf.distribute.MirroredStrategy([f"/{kind.lower()}:{i}" for i in range(count)])
-    if name == "multiworker":
-        if "TF_CONFIG" not in os.environ:
-            raise UsageError(
-                "--strategy=multiworker: the environment variable TF_CONFIG (cluster and task) is "
-                "not set; set it for each worker, or use --strategy=mirrored."
-            )
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    if name == "tpu":
-        try:
-            resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu or "local")
-            tf.config.experimental_connect_to_cluster(resolver)
-            tf.tpu.experimental.initialize_tpu_system(resolver)
-        except (ValueError, tf.errors.OpError, RuntimeError) as error:
-            raise UsageError(
-                f"--strategy=tpu: no TPU answers here ({type(error).__name__}); name it with "
-                "--tpu=ADDRESS, or use --strategy=cpu."
-            ) from error
-        return tf.distribute.TPUStrategy(resolver)
-    raise unknown("strategy", name, ("auto", "cpu", "gpu", "mirrored", "multiworker", "tpu"))
-
-
-def distribute(
-    strategy: tf.distribute.Strategy, pipeline: Callable[[tuple[int, int]], tf.data.Dataset]
-) -> Any:
-    """Batches for ``fit`` under a strategy: every worker reads only its rows of a global batch.
-
-    Under a mirrored strategy every replica has a pipeline of its own on the host. The iterators
-    that ``fit`` would make of one pipeline for all bring a tuning thread a replica, whatever the
-    pipeline's options, and the end of ``fit`` waits for these to wake, up to a minute.
-
-    Args:
-        strategy: the strategy of the run.
-        pipeline: ``pipeline((worker, workers))`` -> that worker's rows of each global batch.
-    """
-    if strategy.num_replicas_in_sync == 1:
-        return pipeline((0, 1))
-    if isinstance(strategy, tf.distribute.MirroredStrategy):
-        own = tf.distribute.InputOptions(
-            experimental_replication_mode=tf.distribute.InputReplicationMode.PER_REPLICA,
-            experimental_fetch_to_device=False,
-        )
-        return strategy.distribute_datasets_from_function(
-            lambda context: pipeline((context.input_pipeline_id, context.num_input_pipelines)), own
-        )
-
-    def rows_of(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        dataset = pipeline((context.input_pipeline_id, context.num_input_pipelines))
-        spec = tf.nest.flatten(dataset.element_spec)[0]
-        replicas = context.num_replicas_in_sync // context.num_input_pipelines
-        dataset = dataset.rebatch(spec.shape[0] // replicas, drop_remainder=True)
-        # Known to be endless, so that batches keep their static shape.
-        endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-        return dataset.apply(endless)
-
-    return strategy.distribute_datasets_from_function(rows_of)
-
-
-def check_strategy(jit_compile: bool | str) -> None:
-    """Refuses what a strategy cannot do.
-
-    Raises:
-        UsageError: XLA was asked for under several replicas.
-    """
-    count = tf.distribute.get_strategy().num_replicas_in_sync
-    if jit_compile is True and count > 1:
-        raise UsageError(
-            f"jit_compile=True under {count} replicas: TensorFlow compiles a step with XLA on one "
-            "device only; leave it out under a strategy."
-        )

@@ -169,7 +169,9 @@ def _stylegan2(model: keras.Model) -> Plan:
     }  # fmt: skip
     ours = {weight.path.partition("/")[0] for weight in model.weights}
     layers = {layer: layer.replace("_", ".") for layer in ours}
-    layers |= {layer: f"mapping.fc{layer[5:]}" for layer in ours if layer[:5] in ("dense", "class")}
+    for layer in ours:
+        if layer.startswith(("dense", "class")):
+            layers[layer] = f"mapping.fc{layer[5:]}"
     layers["embedding"] = "mapping.embed"
     if not _is_generator(model):
         layers |= {"from_rgb": f"b{model.inputs[0].shape[1]}.fromrgb"}

@@ -13,45 +13,31 @@ from tfgan_ema.layers.spectral import SNDense
 
 @keras.saving.register_keras_serializable(package="tfgan_ema")
 class BatchNorm(keras.layers.BatchNormalization):
-    """Keras's layer, to rounding; faster when it trains on images under TensorFlow.
-
-    Where one replica has the whole batch, TensorFlow's fused kernel takes the place of sums,
-    squares and products over the images. Everything else is left to Keras.
-    """
+    """Keras's layer, to rounding; faster where the backend has a kernel for training on images."""
 
     def call(self, inputs, training=None, mask=None):
         """Returns the normalised inputs; in training, moves the statistics."""
-        alone = keras.config.backend() == "tensorflow" and engines.current().replicas() == 1
         images = len(inputs.shape) == 4 and self.axis in (-1, 3) and mask is None
         single = "float64" not in (self.variable_dtype, self.compute_dtype)
-        if not (training and self.trainable and alone and images and single) or self.renorm:
+        normalised = None
+        if training and self.trainable and images and single and not self.renorm:
+            normalised = engines.kernels().batch_norm(
+                ops.cast(inputs, "float32"),
+                self.gamma if self.scale else ops.ones_like(self.moving_mean),
+                self.beta if self.center else ops.zeros_like(self.moving_mean),
+                self.epsilon,
+            )
+        if normalised is None:
             return super().call(inputs, training=training, mask=mask)
-        import tensorflow as tf
-
-        none = tf.zeros((0,))  # no statistics from before
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=ops.cast(inputs, "float32"),
-            scale=self.gamma if self.scale else tf.ones_like(self.moving_mean),
-            offset=self.beta if self.center else tf.zeros_like(self.moving_mean),
-            mean=none,
-            variance=none,
-            epsilon=self.epsilon,
-        )
-        count = tf.cast(tf.size(inputs) / tf.size(mean), "float32")
-        variance *= (count - 1) / count  # Keras moves by the biased one
+        outputs, mean, variance = normalised
         for statistic, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             statistic.assign(statistic * self.momentum + value * (1 - self.momentum))
         return ops.cast(outputs, self.compute_dtype)
 
 
 def batch_norm(**kwargs: Any) -> BatchNorm:
-    """Batch normalisation over the global batch, momentum .9 and epsilon 1e-5 by default.
-
-    ``synchronized=True`` takes the statistics over all replicas: without it replicas silently
-    diverge. Under JAX a layer sees the global batch anyway, and Keras refuses the argument.
-    """
-    synchronized = keras.config.backend() == "tensorflow"
-    return BatchNorm(**{"momentum": 0.9, "epsilon": 1e-5, "synchronized": synchronized, **kwargs})
+    """Batch normalisation over the global batch, momentum 0.9 and epsilon 1e-5 by default."""
+    return BatchNorm(**{"momentum": 0.9, "epsilon": 1e-5, **engines.kernels().BATCH_NORM, **kwargs})
 
 
 @keras.saving.register_keras_serializable(package="tfgan_ema")
@@ -74,7 +60,6 @@ class ConditionalBatchNorm(keras.layers.Layer):
         )
 
     def build(self, input_shape):
-        """Creates the weights."""
         shape, _ = input_shape
         self.norm.build(shape)
         table = (self.num_classes, shape[-1])
@@ -89,11 +74,9 @@ class ConditionalBatchNorm(keras.layers.Layer):
         return gain * self.norm(x, training=training) + bias
 
     def compute_output_shape(self, input_shape):
-        """The shape of x."""
         return input_shape[0]
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
         config = {"num_classes": self.num_classes, "stddev": self.stddev}
         return {**super().get_config(), **config}
 
@@ -121,7 +104,6 @@ class ProjectedBatchNorm(keras.layers.Layer):
         )
 
     def build(self, input_shape):
-        """Creates the weights."""
         shape, vector = input_shape
         self.norm.build(shape)
         initializer = keras.initializers.serialize(self.kernel_initializer)
@@ -146,11 +128,9 @@ class ProjectedBatchNorm(keras.layers.Layer):
         return gain * self.norm(x, training=training) + self.bias(y)[:, None, None, :]
 
     def compute_output_shape(self, input_shape):
-        """The shape of x."""
         return input_shape[0]
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
         return {
             **super().get_config(),
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),

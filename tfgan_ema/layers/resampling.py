@@ -22,13 +22,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfgan_ema import engines
+from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import UsageError, unknown
-
-Tensor = Any
 
 _SUMS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
 _FOLD = np.kron(_SUMS, _SUMS)  # [16, 9]: from 3x3 taps to 4x4 taps
-_BORDER = [[0, 0], [1, 1], [1, 1], [0, 0]]
 _IMAGES = {"data_format": "channels_last"}
 RESAMPLE = (None, "up", "down")
 
@@ -53,24 +52,7 @@ def up_conv(x: Tensor, kernel: Tensor) -> Tensor:
     """
     if kernel.shape[0] == 1:
         return ops.repeat(ops.repeat(ops.conv(x, kernel, **_IMAGES), 2, axis=1), 2, axis=2)
-    if keras.config.backend() == "tensorflow":
-        turned = ops.transpose(_folded(_FOLD[::-1], kernel), (0, 1, 3, 2))
-        return ops.conv_transpose(x, turned, strides=2, padding="same", **_IMAGES)
-    # XLA multiplies the zeros between the pixels of a transposed convolution (on CPU): four
-    # convolutions, one for each pixel of a 2x2 square.
-    _, height, width, _ = x.shape
-    x, folded = ops.pad(x, _BORDER), fold(kernel)
-    rows = [
-        ops.stack(
-            [
-                ops.conv(x[:, a : a + height + 1, b : b + width + 1], folded[a::2, b::2], **_IMAGES)
-                for b in range(2)
-            ],
-            axis=3,
-        )
-        for a in range(2)
-    ]
-    return ops.reshape(ops.stack(rows, axis=2), (-1, 2 * height, 2 * width, kernel.shape[-1]))
+    return engines.kernels().upsampled_convolution(x, _folded(_FOLD[::-1], kernel))
 
 
 def down_conv(x: Tensor, kernel: Tensor) -> Tensor:

@@ -3,44 +3,28 @@
     metrics.frechet_distance(a, b)
     metrics.Evaluator(["fid", "kid"], reference="cifar10")(sample_fn)
 
-Names are imported when first used; only the networks behind feature spaces need Keras.
+Importing this loads neither Keras nor TensorFlow; only the networks behind feature spaces need
+them.
 """
 
-from __future__ import annotations
+from tfgan_ema.metrics.catalogue import METRICS
+from tfgan_ema.metrics.classes import inception_score, mode_coverage
+from tfgan_ema.metrics.evaluator import Evaluator
+from tfgan_ema.metrics.frechet import fid_bootstrap, fid_infinity, frechet_distance
+from tfgan_ema.metrics.kernel import kernel_distance, kernel_distance_subsets
+from tfgan_ema.metrics.manifold import (
+    NearestReal,
+    density_coverage,
+    manifold_scores,
+    nearest_real,
+    precision_recall,
+)
+from tfgan_ema.metrics.path_length import perceptual_path_length, slerp
+from tfgan_ema.metrics.wasserstein import sliced_wasserstein, squared_wasserstein_2, wasserstein_1
 
-import importlib
-from typing import Any
-
-# No module may bear the name of a function: importing it would hide the function.
-_NAMES = {
-    "frechet_distance": "frechet",
-    "fid_infinity": "frechet",
-    "fid_bootstrap": "frechet",
-    "kernel_distance": "kernel",
-    "kernel_distance_subsets": "kernel",
-    "inception_score": "classes",
-    "precision_recall": "manifold",
-    "density_coverage": "manifold",
-    "manifold_scores": "manifold",
-    "wasserstein_1": "wasserstein",
-    "squared_wasserstein_2": "wasserstein",
-    "sliced_wasserstein": "wasserstein",
-    "mode_coverage": "classes",
-    "perceptual_path_length": "path_length",
-    "slerp": "path_length",
-    "nearest_real": "manifold",
-    "NearestReal": "manifold",
-    "Evaluator": "evaluator",
-    "METRICS": "catalogue",
-}
-__all__ = [*_NAMES]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _NAMES:
-        return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__all__ = [
+    "METRICS", "Evaluator", "NearestReal", "density_coverage", "fid_bootstrap", "fid_infinity",
+    "frechet_distance", "inception_score", "kernel_distance", "kernel_distance_subsets",
+    "manifold_scores", "mode_coverage", "nearest_real", "perceptual_path_length",
+    "precision_recall", "slerp", "sliced_wasserstein", "squared_wasserstein_2", "wasserstein_1",
+]  # fmt: skip

@@ -1,12 +1,9 @@
-"""Arrays in and out: checks with errors that say what is wrong, and npz files."""
+"""Checks of the arrays that metrics are given, with errors that say what is wrong."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from tfgan_ema import files
 from tfgan_ema.errors import UsageError
 
 
@@ -72,19 +69,3 @@ def positive_count(value: int, name: str) -> int:
     if not isinstance(value, int | np.integer) or value < 1:
         raise UsageError(f"{name} is {value!r}: expected an integer of at least 1.")
     return int(value)
-
-
-def write(path: Path, **arrays: np.ndarray | str) -> None:
-    """Writes an npz file, whole or not at all.
-
-    Raises:
-        UsageError: the file cannot be written.
-    """
-    try:
-        with files.replacing(path) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **arrays)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {path} ({error.strerror}): choose another folder; TFGAN_EMA_CACHE names "
-            "the cache."
-        ) from error

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import keras
 import numpy as np
 from tqdm import tqdm
 
@@ -95,10 +94,7 @@ class Evaluator:
         self.samples, self.batch, self.seed = samples, batch, seed
         self.modes = _known_modes(reference) if "modes" in metrics and modes is None else modes
         self.device, self.progress = _checked_device(device), progress
-        self.reference = Reference(
-            reference, samples=reference_samples, batch=batch, split=split, data_dir=data_dir,
-            progress=progress,
-        )  # fmt: skip
+        self.reference = Reference(reference, reference_samples, batch, split, data_dir, progress)
 
     def __call__(self, samples: Sampler | Source) -> dict[str, float]:
         """Scores a sampler, or the first samples of a data set.
@@ -176,7 +172,11 @@ class Evaluator:
             yield batch
 
     def _on_device(self) -> AbstractContextManager:
-        return keras.device(self.device) if self.device else contextlib.nullcontext()
+        if self.device is None:
+            return contextlib.nullcontext()
+        import keras
+
+        return keras.device(self.device)
 
 
 def _known_modes(reference: str | os.PathLike | Source | None) -> Modes:
@@ -198,6 +198,8 @@ def _checked_device(device: str | None) -> str | None:
     kind, _, index = device.partition(":")
     if kind not in ("cpu", "gpu", "tpu") or not (index or "0").isdecimal():
         raise UsageError(f"device {device!r}: expected cpu, gpu or tpu, or such as gpu:1.")
+    import keras
+
     devices = keras.distribution.list_devices(kind)
     if int(index or 0) >= len(devices):
         raise UsageError(f"device {device!r}: this machine has {len(devices)} of kind {kind}.")

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfgan_ema import engines
 from tfgan_ema.data.images import to_channels
 from tfgan_ema.errors import UsageError, say, unknown
 from tfgan_ema.metrics import classifier, weights
@@ -141,7 +140,9 @@ class _Runner:
         self.rows = max(self.rows, count)
         images = np.concatenate([images, np.repeat(images[-1:], self.rows - count, axis=0)])
         size = self.model.input_shape[1]
-        with engines.current().full_float32():
+        from tfgan_ema.engines import devices
+
+        with devices.full_float32():
             outputs = self.model.predict_on_batch(self.resize(images.astype(np.float32), size))
         features, probabilities = outputs if isinstance(outputs, list) else (outputs, None)
         return features[:count], None if probabilities is None else probabilities[:count]

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
+from threadpoolctl import threadpool_limits
 
 from tfgan_ema.errors import UsageError
 from tfgan_ema.metrics.arrays import as_features, as_pair, positive_count, same_width
-from tfgan_ema.metrics.threads import one_blas_thread
 
 
 @dataclass(frozen=True)
@@ -141,13 +141,15 @@ def _nuclear_norm(matrix: np.ndarray, tolerance: float) -> float:
     """The sum of the singular values, wrong by ``tolerance`` at most.
 
     Roots of the eigenvalues of ``M M^T`` cost a quarter of singular values, but an eigenvalue's
-    rounding, of the size of the largest one, is felt in the small roots. Where it could add up to
+    rounding, of the size of the largest one, shows in the small roots. Where it could add up to
     more than the tolerance, or drowns an eigenvalue, the singular values themselves are computed.
     """
     if matrix.shape[0] > matrix.shape[1]:
         matrix = matrix.T
     gram = matrix @ matrix.T
-    with one_blas_thread():
+    # Threads inside one call wait for one another at every step: on a busy machine that costs many
+    # times what they gain.
+    with threadpool_limits(1, "blas"):
         squares = scipy.linalg.eigvalsh(gram, check_finite=False)
         rounding = np.finfo(np.float64).eps * squares.max(initial=0.0)
         if squares.min(initial=np.inf) > len(squares) * rounding:

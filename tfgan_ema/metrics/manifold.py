@@ -8,8 +8,7 @@ import numpy as np
 
 from tfgan_ema.metrics import neighbours
 from tfgan_ema.metrics.arrays import as_features, as_pair, positive_count
-from tfgan_ema.metrics.neighbours import Points
-from tfgan_ema.metrics.threads import parallel
+from tfgan_ema.metrics.neighbours import Block, Points
 
 
 def precision_recall(
@@ -89,7 +88,7 @@ def manifold_scores(
     precise, recalled = np.zeros(len(generated), bool), np.zeros(len(real), bool)
     held, covered = 0, np.zeros(len(real), bool)
 
-    def compare(block: tuple[slice, slice]) -> tuple:
+    def compare(block: Block) -> tuple:
         rows, columns = block
         real_ball, generated_ball = real_radii[columns], generated_radii[rows, None]
 
@@ -104,8 +103,8 @@ def manifold_scores(
         by_column = in_generated.any(axis=0), inside.any(axis=0)
         return rows, columns, by_row, *by_column, np.count_nonzero(inside)
 
-    for rows, columns, in_real, in_generated, reached, count in parallel(
-        compare, neighbours.block_pairs(len(generated), len(real))
+    for rows, columns, in_real, in_generated, reached, count in neighbours.over_blocks(
+        compare, len(generated), len(real)
     ):
         precise[rows] |= in_real
         recalled[columns] |= in_generated

@@ -13,18 +13,24 @@ bound is used.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
-
-from tfgan_ema.metrics.threads import parallel
+from threadpoolctl import threadpool_limits
 
 BLOCK = 1024  # rows and columns of a block of distances
 CHUNK = 2**16  # numbers in the differences held at a time: they stay in the cache
 FEW = 1 / 64  # a block with more open pairs than this share is done again in float64
 
+MOST_THREADS = 16  # each holds a few blocks
+
 Undecided = Callable[[np.ndarray, float], np.ndarray]
+Block = tuple[slice, slice]  # rows, columns
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,19 +54,26 @@ def points(values: np.ndarray, centre: np.ndarray) -> Points:
     """Points ``[n, d]`` as seen from ``centre``, which should lie amid all sets compared."""
     single = np.empty(values.shape, np.float32)
     norms = np.empty(len(values))
-    for rows in _blocks(len(values)):
+    for rows in _slices(len(values)):
         single[rows] = centred = values[rows] - centre
         norms[rows] = np.einsum("ij,ij->i", centred, centred)
     return Points(values, centre, single, norms)
 
 
-def block_pairs(n: int, m: int | None = None) -> list[tuple[slice, slice]]:
-    """The blocks of an ``[n, m]`` matrix; without ``m`` those of ``[n, n]`` above the diagonal."""
-    return [
+def over_blocks(function: Callable[[Block], T], n: int, m: int | None = None) -> Iterator[T]:
+    """``function`` of each block of an ``[n, m]`` matrix, in order, computed side by side.
+
+    Without ``m`` the blocks are those of ``[n, n]`` on and above the diagonal. NumPy releases the
+    GIL in long operations, so each core works on a block of its own, with one BLAS thread.
+    """
+    blocks = [
         (rows, columns)
-        for rows in _blocks(n)
-        for columns in (_blocks(n, rows.start) if m is None else _blocks(m))
+        for rows in _slices(n)
+        for columns in (_slices(n, rows.start) if m is None else _slices(m))
     ]
+    threads = min(os.cpu_count() or 1, MOST_THREADS)
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(function, blocks)
 
 
 def squared_distances(
@@ -101,12 +114,11 @@ def nearest_neighbours(x: Points, k: int, y: Points | None = None) -> tuple[np.n
         Squared distances, float64 ``[n, k]``, nearest first, and their indices ``[n, k]``.
     """
     within = y is None
-    pairs = block_pairs(len(x), None if within else len(y))
     y = x if within else y
     best = np.full((len(x), k), np.inf)
     index = np.zeros((len(x), k), np.intp)
 
-    def candidates(block: tuple[slice, slice]) -> list[tuple]:
+    def candidates(block: Block) -> list[tuple]:
         """What a block may add to its rows and, within one set, by symmetry to its columns."""
         rows, columns = block
         mirrored = within and rows != columns
@@ -126,13 +138,13 @@ def nearest_neighbours(x: Points, k: int, y: Points | None = None) -> tuple[np.n
         return [to_rows, to_columns] if mirrored else [to_rows]
 
     # Candidates are found while earlier ones are merged; an older `best` admits a few more.
-    for parts in parallel(candidates, pairs):
+    for parts in over_blocks(candidates, len(x), None if within else len(y)):
         for rows, i, j, squared in parts:
             best[rows], index[rows] = _merged(best[rows], index[rows], i, j, squared)
     return best, index
 
 
-def _blocks(count: int, start: int = 0) -> list[slice]:
+def _slices(count: int, start: int = 0) -> list[slice]:
     return [slice(i, min(i + BLOCK, count)) for i in range(start, count, BLOCK)]
 
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,27 +20,23 @@ from tfgan_ema.metrics import features, manifold, statistics
 from tfgan_ema.metrics.statistics import Statistics
 
 
+@dataclass
 class Reference:
     """Statistics of a reference set by feature space, from memory, a file, the cache or images.
 
     The cache's files are named by a hash of the samples, so that equal sets share them.
+    Attributes are those arguments of `Evaluator` that concern its ``reference``, here ``origin``, and
+    ``known``, the statistics in memory.
     """
 
-    def __init__(
-        self,
-        given: str | os.PathLike | Source,
-        *,
-        samples: int | None,
-        batch: int,
-        split: str,
-        data_dir: str | os.PathLike | None,
-        progress: bool,
-    ) -> None:
-        """Creates the reference; nothing is read yet. See `Evaluator` for the arguments."""
-        self.given, self.samples, self.batch = given, samples, batch
-        self.split, self.data_dir, self.progress = split, data_dir, progress
-        self.known: dict[str, Statistics] = {}  # by feature space
-        self._paths: dict[str, Path] = {}  # where the cache keeps them
+    origin: str | os.PathLike | Source
+    samples: int | None
+    batch: int
+    split: str
+    data_dir: str | os.PathLike | None
+    progress: bool
+    known: dict[str, Statistics] = field(default_factory=dict)
+    _paths: dict[str, Path] = field(default_factory=dict)  # of the spaces kept in the cache
 
     def statistics(self, space: str, shape: tuple[int, ...], needs: set[str]) -> Statistics:
         """The statistics in one feature space.
@@ -54,7 +51,7 @@ class Reference:
         """
         keep = needs != {"moments"}
         if space not in self.known:
-            is_file = not isinstance(self.given, Source) and str(self.given).endswith(".npz")
+            is_file = not isinstance(self.origin, Source) and str(self.origin).endswith(".npz")
             read = self._from_file if is_file else self._from_set
             self.known[space] = read(space, shape, keep)
         known = self.known[space]
@@ -70,10 +67,10 @@ class Reference:
         return known
 
     def _from_file(self, space: str, shape: tuple[int, ...], keep: bool) -> Statistics:
-        stored = statistics.load(Path(self.given), space)
+        stored = statistics.load(Path(self.origin), space)
         if keep and stored.features is None:
             raise UsageError(
-                f"{self.given} holds moments alone: it serves Frechet distances; give the images "
+                f"{self.origin} holds moments alone: it serves Frechet distances; give the images "
                 "for the other metrics."
             )
         return stored
@@ -102,9 +99,9 @@ class Reference:
         return computed
 
     def _source(self, shape: tuple[int, ...]) -> Source:
-        if isinstance(self.given, Source):
-            return self.given
-        name = os.fspath(self.given)
+        if isinstance(self.origin, Source):
+            return self.origin
+        name = os.fspath(self.origin)
         if Path(name).is_dir():
             name = f"folder:{name}"
         size = {"image_size": shape[0], "channels": shape[2]} if len(shape) == 3 else {}

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tfgan_ema import files
 from tfgan_ema.errors import UsageError
-from tfgan_ema.metrics import arrays, features, frechet
+from tfgan_ema.metrics import features, frechet
 
 FORMAT = 1
 
@@ -96,7 +97,14 @@ def save(path: Path, statistics: list[Statistics]) -> None:
         for name in ("mean", "covariance", "features", "radii"):
             if getattr(each, name) is not None:
                 values[f"{each.space}/{name}"] = getattr(each, name)
-    arrays.write(path, notes=json.dumps(notes), **values)
+    try:
+        with files.replacing(path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, notes=json.dumps(notes), **values)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path} ({error.strerror or error}): choose another folder; "
+            "TFGAN_EMA_CACHE names the cache."
+        ) from error
 
 
 def load(path: Path, space: str) -> Statistics:

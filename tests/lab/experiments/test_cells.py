@@ -9,8 +9,9 @@ import pytest
 
 from tfgan_ema.errors import UsageError
 from tfgan_ema.lab.commands import reproduce as command
-from tfgan_ema.lab.experiments import cells, experiment
+from tfgan_ema.lab.experiments import cells
 from tfgan_ema.lab.experiments.cells import Cell
+from tfgan_ema.lab.experiments.experiment import Experiment
 
 COUNT = 4
 
@@ -26,12 +27,12 @@ def wanted(folder, **options):
 def table(folder):
     """The experiment made of these cells, as its CSV."""
     out = folder / "out"
-    experiment.run(
-        "squares", "Squares", "smoke", out, lambda budget: wanted(folder),
-        lambda results: [{"cell": name, **found} for name, found in results.items()],
-        lambda rows, results: [f"<p>{len(rows)} squares</p>"],
+    Experiment(
+        "squares", "Squares", "The squares\nof numbers.", lambda budget: wanted(folder),
+        lambda cell: {"cell": cell.name},
+        lambda budget, rows, results: [f"{len(rows)} squares"],
         functools.partial(cell_functions.prepared, folder / "prepared"),
-    )  # fmt: skip
+    ).run(out, "smoke")  # fmt: skip
     return (out / "results.csv").read_text()
 
 
@@ -72,7 +73,8 @@ def test_the_page_names_the_command_and_the_versions(tmp_path):
     assert f"tfgan-ema reproduce squares --budget=smoke --out={tmp_path / 'out'}" in page
     assert "TensorFlow 2." in page
     assert " on CPU" in page
-    assert "4 squares" in page
+    assert "<p>The squares of numbers.</p>" in page
+    assert "<p>4 squares</p>" in page
 
 
 def test_cells_of_another_budget_are_refused_and_kept(tmp_path):

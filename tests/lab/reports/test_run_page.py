@@ -211,9 +211,7 @@ def test_interpolations_run_between_latents_at_fixed_labels(monkeypatch):
     norms = np.linalg.norm(latent, axis=1).reshape(interpolation.PATHS, interpolation.STOPS)
     # Along a great circle, lengths go over linearly; along a chord they would dip.
     np.testing.assert_allclose(np.diff(norms, 2, axis=1), 0, atol=1e-5)
-    (shown,) = images_of(paths["figures"][1])[
-        f"averaged ({gan.shadows[0].rule.name}), 6 latent paths"
-    ]
+    (shown,) = images_of(paths["figures"][1])[f"averaged ({gan.averages[0].name}), 6 latent paths"]
     assert shown.shape == (6 * 10 + 2, 9 * 10 + 2)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from absl import flags
@@ -86,10 +85,6 @@ def _start(words: list[str]) -> list[list[float]]:
     return [numbers[:half], numbers[half:]]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
-    return run(draw, FLAGS, USAGE, argv or sys.argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit code."""
+    return run(draw, FLAGS, USAGE, argv)

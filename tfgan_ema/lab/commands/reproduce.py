@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,10 +62,6 @@ def reproduce(values: flags.FlagValues, words: list[str]) -> None:
     print(experiment(out) if words[0] == "dynamics" else experiment.run(out, values.budget))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
-    return run(reproduce, FLAGS, USAGE, argv or sys.argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit code."""
+    return run(reproduce, FLAGS, USAGE, argv)

@@ -130,9 +130,9 @@ def _run_all(cells: Sequence[Cell], folder: Path, workers: int) -> None:
 
 
 def _devices() -> Any:
-    from tfgan_ema import engines
+    from tfgan_ema.engines import devices
 
-    return engines.current()
+    return devices
 
 
 def _use_one_thread() -> None:

@@ -13,9 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tfgan_ema import averaging, checkpoint, losses, mixing, optimizers, penalties
-from tfgan_ema.gan import GAN as StackedGAN
 from tfgan_ema.lab.experiments.cells import Progress
-from tfgan_ema.lab.stacked.networks import stacked_mlp
+from tfgan_ema.lab.stacked import StackedGAN, stacked_mlp
 from tfgan_ema.latents import Draws
 
 Tensor = Any
@@ -92,7 +91,7 @@ def stack(
         penalties=[penalties.get(name, **options) for name, options in method.penalty],
         averages=[averaging.get(name=key, **rule) for key, rule in averages.items()],
         leak=mixing.LeakyEMA(**leak) if leak else None,
-        update=method.update,
+        update_order=method.update,
         seed=tuple(seeds),
     )
     gan.compile(*(optimizers.get(method.optimizer) for _ in range(2)), jit_compile=True)
@@ -117,7 +116,7 @@ def train(
     rows, half = len(gan.seed) * batch_size, steps // 2
 
     def batch(step: Tensor) -> Tensor:
-        return real(rows, Draws(gan.seed, step, "data/"))
+        return real(rows, gan.draws("data/", step))
 
     if middle and gan.leak:
         if middle.exists():
@@ -147,7 +146,7 @@ def restore(gan: Any, path: Path) -> dict[str, Any]:
 
 def columns(gan: Any) -> dict[str, int | None]:
     """The generators of a run: column -> index of the average, ``None`` for the raw one."""
-    return {RAW: None} | {shadow.rule.name: i for i, shadow in enumerate(gan.shadows)}
+    return {RAW: "raw"} | {average.name: i for i, average in enumerate(gan.averages)}
 
 
 def samples(gan: StackedGAN, latent: np.ndarray) -> dict[str, np.ndarray]:
@@ -204,7 +203,7 @@ def support(gan: StackedGAN, extent: float, side: int = 60) -> np.ndarray:
     """Logits [side, side] of the first seed's discriminator over [-extent, extent]^2."""
     axis = np.linspace(-extent, extent, side, dtype=np.float32)
     points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    logits = gan.logits(ops.convert_to_tensor(np.tile(points, (len(gan.seed), 1))))
+    logits = gan.players.logits(ops.convert_to_tensor(np.tile(points, (len(gan.seed), 1))))
     return ops.convert_to_numpy(logits)[: side**2].reshape(side, side)
 
 

@@ -27,7 +27,7 @@ from tfgan_ema.lab.experiments.cells import Cell, Progress
 from tfgan_ema.lab.experiments.experiment import Experiment, Results, Row, select, values
 from tfgan_ema.lab.experiments.points import RAW, Method
 from tfgan_ema.lab.reports import pages
-from tfgan_ema.latents import Replay, replayed
+from tfgan_ema.lab.stacked import Replay, replayed
 from tfgan_ema.metrics import mode_coverage
 
 SIGMA = 0.01

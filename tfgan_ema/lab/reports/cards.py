@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 from tfgan_ema import export, runs
 from tfgan_ema.data import png
 from tfgan_ema.errors import UsageError, unknown
+from tfgan_ema.gan import GAN
 from tfgan_ema.lab.reports import pictures
 from tfgan_ema.metrics import Evaluator
 from tfgan_ema.metrics.evaluator import METRICS
@@ -89,17 +90,17 @@ def add(
         raise UsageError(
             f"{workdir} is at step {gan.steps_done} of {config.steps}: train it to its end first."
         )
-    index = runs.find_average(gan, average)
-    if index is None or not gan.shadows:
+    chosen = gan.average(average)
+    if chosen is None:
         raise UsageError(f"average {average!r}: expected an average; the zoo ships no raw weights.")
     evaluator = _evaluator(config, run["data"]["name"], metrics, samples)
     shipped.FOLDER.mkdir(parents=True, exist_ok=True)
     temporary = shipped.FOLDER / f".{name}.{os.getpid()}.tmp"
     try:
-        export.saved_model(gan, temporary, average=index)
+        export.saved_model(gan, temporary, average=chosen.name)
         size = _checked_size(name, temporary)
         count = IMAGES if len(gan.generator.output_shape) == 4 else POINTS
-        first = gan.sample(count, 0, average=index)
+        first = gan.sample(count, 0, average=chosen.name)
         (png.save_grid if first.ndim == 4 else png.save_scatter)(temporary / "samples.png", first)
         _copy_pictures(workdir / "samples", temporary / "steps")
         card = {
@@ -110,14 +111,14 @@ def add(
             "changes": _changes(recipes.get_config(name), config),
             "config": run["config"],
             "commands": _commands(name, recipes.get_config(name), run, average),
-            "average": gan.shadows[index].rule.name,
+            "average": chosen.name,
             "steps": gan.steps_done,
             "hours": _hours(workdir),
             "device": run.get("device", "a device that its run did not note"),
             "seed": config.seed,
             "parameters": int(gan.generator.count_params()),
             "samples": {"count": count, "seed": 0, "sha256": plain_hash(temporary, count, 0)},
-            "metrics": _measured(gan, index, evaluator),
+            "metrics": _measured(gan, chosen.name, evaluator),
             "history": _history(workdir),
             "bytes": size,
             "licence": LICENCE,
@@ -214,14 +215,14 @@ def _evaluator(
     )
 
 
-def _measured(gan: Any, index: int, evaluator: Evaluator) -> dict[str, Any]:
+def _measured(gan: GAN, average: str, evaluator: Evaluator) -> dict[str, Any]:
     """Scores of the raw and of the averaged generator, a value a seed."""
     seeds = list(range(REPEATS))
     found: dict[str, dict[str, list[float]]] = {"raw": {}, "averaged": {}}
     for seed in seeds:
         evaluator.seed = seed
-        for generator, average in (("raw", None), ("averaged", index)):
-            scores = evaluator(functools.partial(gan.sample, average=average))
+        for generator, drawn in (("raw", "raw"), ("averaged", average)):
+            scores = evaluator(functools.partial(gan.sample, average=drawn))
             for metric, value in scores.items():
                 found[generator].setdefault(metric, []).append(value)
     spaces = {metric: METRICS[metric].space for metric in evaluator.metrics}

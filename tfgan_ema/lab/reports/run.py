@@ -87,7 +87,7 @@ def _training_data(config: ConfigDict, recorded: Mapping[str, Any]) -> Source:
 
 def _generators(gan: GAN) -> dict[str, int | None]:
     """The raw generator and the first average: name on the page -> argument ``average``."""
-    return {"raw": None} | {f"averaged ({shadow.rule.name})": 0 for shadow in gan.shadows[:1]}
+    return {"raw": "raw"} | {f"averaged ({average.name})": 0 for average in gan.averages[:1]}
 
 
 def _makes_images(gan: GAN) -> bool:

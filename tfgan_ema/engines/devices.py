@@ -1,0 +1,24 @@
+"""Strategies, the chief, threads and accelerators, as Keras's backend knows them.
+
+``strategy`` and ``distribute`` spread a run, ``scope`` is where a model's later variables are made,
+``is_chief`` says whether this process writes files, ``device_kind`` and ``find_devices`` say what
+the machine has, ``share_machine`` and ``full_float32`` set how it is used, and ``check_strategy``
+refuses what a strategy cannot do.
+"""
+
+import keras
+
+if keras.config.backend() == "jax":
+    from tfgan_ema.engines import jax_devices as _devices
+else:
+    from tfgan_ema.engines import tensorflow_devices as _devices
+
+strategy = _devices.strategy
+distribute = _devices.distribute
+check_strategy = _devices.check_strategy
+scope = _devices.scope
+is_chief = _devices.is_chief
+device_kind = _devices.device_kind
+find_devices = _devices.find_devices
+share_machine = _devices.share_machine
+full_float32 = _devices.full_float32

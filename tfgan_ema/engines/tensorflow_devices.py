@@ -1,0 +1,159 @@
+"""Strategies, the chief, threads and accelerators under TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgan_ema.errors import UsageError, unknown
+
+
+def scope(model: keras.Model) -> contextlib.AbstractContextManager:
+    """The scope that the model's later variables must be made in."""
+    return model.distribute_strategy.scope()
+
+
+def is_chief(model: keras.Model) -> bool:
+    """Whether this process writes the model's files: false for workers beyond the first."""
+    resolver = model.distribute_strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return True
+    return resolver.task_type == "chief" or (
+        resolver.task_type == "worker"
+        and resolver.task_id == 0
+        and "chief" not in resolver.cluster_spec().jobs
+    )
+
+
+def find_devices() -> list[Any]:
+    """The machine's devices; asking makes TensorFlow look for them."""
+    return tf.config.list_physical_devices()
+
+
+def device_kind() -> str:
+    """The first GPU by its maker's name, ``TPU`` or ``CPU``; starts TensorFlow's runtime."""
+    for device in tf.config.list_physical_devices("GPU"):
+        return tf.config.experimental.get_device_details(device).get("device_name", "GPU")
+    return "TPU" if tf.config.list_logical_devices("TPU") else "CPU"
+
+
+def share_machine() -> None:
+    """Makes this process one of several on a machine: one thread, and no more memory than it needs.
+
+    To be called before anything is computed.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    for device in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(device, True)
+
+
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """Where products of float32 numbers are not rounded to TF32."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
+
+
+def strategy(name: str, tpu: str = "") -> tf.distribute.Strategy:
+    """The strategy of a ``--strategy`` flag; make it before anything else touches a device.
+
+    Args:
+        name: ``auto`` (mirrored where there are several GPUs), ``cpu``, ``gpu`` (one device),
+            ``mirrored`` (all GPUs, or the logical CPUs), ``multiworker`` (``TF_CONFIG``), ``tpu``.
+        tpu: the TPU's address; empty for a local one.
+
+    Raises:
+        UsageError: an unknown name, or no such device here.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if name == "auto":
+        name = "mirrored" if len(gpus) > 1 else "gpu" if gpus else "cpu"
+    if name == "cpu":
+        return tf.distribute.OneDeviceStrategy("/cpu:0") if gpus else tf.distribute.get_strategy()
+    if name == "gpu":
+        if not gpus:
+            raise UsageError("--strategy=gpu: TensorFlow sees no GPU here; use --strategy=cpu.")
+        return tf.distribute.get_strategy()
+    if name == "mirrored":
+        kind = "GPU" if gpus else "CPU"
+        count = len(tf.config.list_logical_devices(kind))
+        return tf.distribute.MirroredStrategy([f"/{kind.lower()}:{i}" for i in range(count)])
+    if name == "multiworker":
+        if "TF_CONFIG" not in os.environ:
+            raise UsageError(
+                "--strategy=multiworker: the environment variable TF_CONFIG (cluster and task) is "
+                "not set; set it for each worker, or use --strategy=mirrored."
+            )
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "tpu":
+        try:
+            resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu or "local")
+            tf.config.experimental_connect_to_cluster(resolver)
+            tf.tpu.experimental.initialize_tpu_system(resolver)
+        except (ValueError, tf.errors.OpError, RuntimeError) as error:
+            raise UsageError(
+                f"--strategy=tpu: no TPU answers here ({type(error).__name__}); name it with "
+                "--tpu=ADDRESS, or use --strategy=cpu."
+            ) from error
+        return tf.distribute.TPUStrategy(resolver)
+    raise unknown("strategy", name, ("auto", "cpu", "gpu", "mirrored", "multiworker", "tpu"))
+
+
+def distribute(
+    strategy: tf.distribute.Strategy, pipeline: Callable[[tuple[int, int]], tf.data.Dataset]
+) -> Any:
+    """Batches for ``fit`` under a strategy: every worker reads only its rows of a global batch.
+
+    Under a mirrored strategy every replica has a pipeline of its own on the host. The iterators
+    that ``fit`` would make of one pipeline for all bring a tuning thread a replica, whatever the
+    pipeline's options, and the end of ``fit`` waits for these to wake, up to a minute.
+
+    Args:
+        strategy: the strategy of the run.
+        pipeline: ``pipeline((worker, workers))`` -> that worker's rows of each global batch.
+    """
+    if strategy.num_replicas_in_sync == 1:
+        return pipeline((0, 1))
+    if isinstance(strategy, tf.distribute.MirroredStrategy):
+        own = tf.distribute.InputOptions(
+            experimental_replication_mode=tf.distribute.InputReplicationMode.PER_REPLICA,
+            experimental_fetch_to_device=False,
+        )
+        return strategy.distribute_datasets_from_function(
+            lambda context: pipeline((context.input_pipeline_id, context.num_input_pipelines)), own
+        )
+
+    def rows_of(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        dataset = pipeline((context.input_pipeline_id, context.num_input_pipelines))
+        spec = tf.nest.flatten(dataset.element_spec)[0]
+        replicas = context.num_replicas_in_sync // context.num_input_pipelines
+        dataset = dataset.rebatch(spec.shape[0] // replicas, drop_remainder=True)
+        # Known to be endless, so that batches keep their static shape.
+        endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+        return dataset.apply(endless)
+
+    return strategy.distribute_datasets_from_function(rows_of)
+
+
+def check_strategy(jit_compile: bool | str) -> None:
+    """Refuses what a strategy cannot do.
+
+    Raises:
+        UsageError: XLA was asked for under several replicas.
+    """
+    count = tf.distribute.get_strategy().num_replicas_in_sync
+    if jit_compile is True and count > 1:
+        raise UsageError(
+            f"jit_compile=True under {count} replicas: TensorFlow compiles a step with XLA on one "
+            "device only; leave it out under a strategy."
+        )

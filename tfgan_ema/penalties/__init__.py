@@ -1,0 +1,78 @@
+"""What is added to the game: penalties of a player, constraints, a regulariser of both.
+
+A `Penalty` adds a term to its player's loss, a `Constraint` acts on its weights after each of its
+updates, and `Consensus` regularises the game itself and needs the gradients of both players.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tfgan_ema.errors import build
+from tfgan_ema.penalties.base import (
+    PLAYERS,
+    Consensus,
+    Constraint,
+    Penalty,
+    PenaltyInputs,
+    Regularisation,
+    by_kind,
+)
+from tfgan_ema.penalties.gradient import R1, R2, GradientPenalty, dragan, wgan_gp, zero_centred
+from tfgan_ema.penalties.path_length import PathLength
+from tfgan_ema.penalties.weights import L2, Drift, Orthogonal, WeightClip
+
+__all__ = [
+    "L2",
+    "PLAYERS",
+    "R1",
+    "R2",
+    "Consensus",
+    "Constraint",
+    "Drift",
+    "GradientPenalty",
+    "Orthogonal",
+    "PathLength",
+    "Penalty",
+    "PenaltyInputs",
+    "Regularisation",
+    "WeightClip",
+    "by_kind",
+    "dragan",
+    "get",
+    "names",
+    "wgan_gp",
+    "zero_centred",
+]
+
+Kind = Penalty | Constraint | Consensus
+
+_PENALTIES: dict[str, Callable[..., Kind]] = {
+    "gradient_penalty": GradientPenalty,
+    "wgan_gp": wgan_gp,
+    "zero_centred": zero_centred,
+    "dragan": dragan,
+    "r1": R1,
+    "r2": R2,
+    "l2": L2,
+    "orthogonal": Orthogonal,
+    "drift": Drift,
+    "weight_clip": WeightClip,
+    "consensus": Consensus,
+    "path_length": PathLength,
+}
+
+
+def names() -> Sequence[str]:
+    """The names that `get` knows."""
+    return sorted(_PENALTIES)
+
+
+def get(name: str, **options: Any) -> Kind:
+    """The penalty of that name.
+
+    Raises:
+        UsageError: unknown name or option, or a value out of range.
+    """
+    return build("penalty", name, _PENALTIES, options)

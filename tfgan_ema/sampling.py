@@ -1,0 +1,164 @@
+"""Drawing from a generator: latents by counter, chunks of rows, uint8 images.
+
+A sample is a pure function of the weights, the seed and its place: drawing more samples repeats the
+first ones, and every backend, device and exported model draws the same.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from keras import ops
+
+from tfgan_ema import latents, validation
+from tfgan_ema.engines import Engine, Tensor, devices
+from tfgan_ema.errors import UsageError
+from tfgan_ema.latents import Draws
+from tfgan_ema.players import call_generator, draw_inputs
+
+if TYPE_CHECKING:
+    import keras
+
+    from tfgan_ema.gan import GAN
+
+CHUNK = 64  # rows that are generated at once
+
+
+def draw_chunk(
+    index: Tensor,
+    rows: Tensor,
+    seed: Tensor,
+    *,
+    engine: Engine,
+    generator: Callable,
+    prior: Any,
+    num_classes: int | None,
+    truncation: float | None = None,
+    labels: Tensor | None = None,
+) -> Tensor:
+    """The first ``rows`` of the ``index``-th `CHUNK` of samples, as served.
+
+    Args:
+        index: from 0.
+        rows: at most `CHUNK`.
+        seed: any integer below 2^63.
+        engine: the engine of Keras's backend.
+        generator: the network.
+        prior: of the latents.
+        num_classes: of a conditional network, or ``None``.
+        truncation: threshold of a truncated normal latent, or ``None``.
+        labels: int32 [rows]; drawn for conditional networks unless given.
+
+    Returns:
+        uint8 images [rows, h, w, c], or float32 points [rows, d].
+    """
+    draws = Draws(seed, index, "sample/", engine)
+    latent, drawn = draw_inputs(CHUNK, draws, prior, num_classes, truncation)
+    if labels is None and drawn is not None:
+        labels = drawn[:rows]
+    images = call_generator(generator, latent[:rows], labels)
+    return to_uint8(images) if len(images.shape) == 4 else images
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as uint8: round(127.5 (x + 1)), clipped."""
+    return ops.cast(ops.clip(ops.round(127.5 * (images + 1.0)), 0.0, 255.0), "uint8")
+
+
+# Methods of `GAN`
+
+
+def ready_generator(gan: GAN, average: int | str = 0) -> keras.Model:
+    """A generator ready to run, save or export; looking at it changes nothing in training.
+
+    Args:
+        average: an index or a name of the averages, whose generator has batch statistics of
+            its own; ``"raw"`` for the generator as trained. Without averages, 0 is that too.
+
+    Raises:
+        UsageError: no such average.
+    """
+    chosen = gan.average(average)
+    if chosen is None:
+        return gan.generator
+    step = None if gan.engine.is_traced(gan.step.value) else gan.steps_done
+
+    def forward(generator: keras.Model, i: int) -> None:
+        draws = gan.draws("standing/", i)
+        inputs = draw_inputs(CHUNK, draws, gan.latent, gan.num_classes)
+        gan.players.run(generator, *inputs, training=True)
+
+    return chosen.ready_generator(devices.scope(gan), step, forward)
+
+
+def sample(
+    gan: GAN,
+    count: int,
+    seed: int = 0,
+    *,
+    average: int | str = 0,
+    truncation: float | None = None,
+    labels: Any = None,
+) -> np.ndarray:
+    """Samples of an averaged generator; a pure function of the weights and the arguments.
+
+    Args:
+        gan: the GAN.
+        count: how many, >= 0.
+        seed: any integer below 2^63.
+        average: an index or a name of the averages, or ``"raw"`` for the generator as trained.
+        truncation: threshold of a truncated normal latent, or ``None``.
+        labels: int [count], for conditional networks; drawn uniformly unless given.
+
+    Returns:
+        uint8 [count, h, w, c], or float32 [count, d] for points.
+
+    Raises:
+        UsageError: a value out of range.
+    """
+    if count < 0:
+        raise UsageError(f"count {count}: expected 0 or more samples.")
+    latents.check_truncation(truncation)
+    labels = validation.checked_labels(labels, count, gan.num_classes)
+    generator = gan.ready_generator(average)
+    key = (id(generator), truncation, labels is not None)
+    if key not in gan.samplers:
+        chunk = functools.partial(
+            draw_chunk,
+            engine=gan.engine,
+            generator=generator,
+            prior=gan.latent,
+            num_classes=gan.num_classes,
+            truncation=truncation,
+        )
+        gan.samplers[key] = gan.engine.compile_sampler(generator, chunk, CHUNK)
+    return gan.samplers[key](count, seed, labels)
+
+
+def generate(gan: GAN, latent: Any, labels: Any = None, *, average: int | str = 0) -> np.ndarray:
+    """Images in [-1, 1], float32, for latents [n, d] (and labels [n]); see `sample`."""
+    labels = validation.checked_labels(labels, len(latent), gan.num_classes)
+    images = gan.players.run(
+        gan.ready_generator(average),
+        ops.convert_to_tensor(latent, "float32"),
+        None if labels is None else ops.convert_to_tensor(labels),
+    )
+    return ops.convert_to_numpy(images)
+
+
+def discriminate(gan: GAN, images: Any, labels: Any = None) -> np.ndarray:
+    """Logits, float32 [n], for images as uint8 or in [-1, 1]."""
+    images = np.asarray(images)
+    if images.dtype == np.uint8:
+        images = images.astype("float32") / 127.5 - 1
+    labels = validation.checked_labels(labels, len(images), gan.num_classes)
+    logits = [np.zeros(0, "float32")]
+    for first in range(0, len(images), CHUNK):
+        rows = slice(first, first + CHUNK)
+        chunk = ops.convert_to_tensor(images[rows], "float32")
+        given = None if labels is None else ops.convert_to_tensor(labels[rows])
+        logits.append(ops.convert_to_numpy(gan.players.logits(chunk, given)))
+    return np.concatenate(logits)
