@@ -4,44 +4,54 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+METRICS = ["POT>=0.9.4", "scikit-learn>=1.4", "scipy>=1.11", "threadpoolctl>=3.0"]
+LAB = ["jinja2>=3.1", "markupsafe>=2.1", "matplotlib>=3.8", *METRICS]
 JAX = ["jax>=0.10"]
-TEST = ["hypothesis>=6.100", "mpmath>=1.3", "pytest>=8.0", "pytest-xdist>=3.5", *JAX]
+TEST = [
+    "hypothesis>=6.100",
+    "mpmath>=1.3",
+    "playwright>=1.49",  # drives the system's Chromium
+    "pytest>=8.0",
+    "pytest-xdist>=3.5",
+    *JAX,
+    *LAB,
+]
 
 setup(
     name="tfgan_ema",
     version="0.1.0",
-    description="Stable GAN training by averaging the generator, for TensorFlow and Keras 3",
+    description="GANs with averaged generators, for TensorFlow and Keras 3",
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    python_requires=">=3.11",
+    python_requires=">=3.11.4",  # whose tarfile unpacks archives safely
     packages=find_packages(include=["tfgan_ema*", "zoo*", "configs*"]),
-    package_data={"tfgan_ema": ["py.typed", "metrics/*.npz"], "zoo": ["exports/**/*"]},
+    package_data={
+        "tfgan_ema": ["py.typed", "metrics/*.npz", "lab/reports/templates/*"],
+        "zoo": ["exports/**/*"],
+    },
+    # What training, sampling and export need.
     install_requires=[
         "absl-py>=2.1",
         "importlib_resources",  # TensorFlow Datasets needs it and does not say so
         "keras>=3.12",
-        "matplotlib>=3.8",
         "ml-collections>=1.0",
+        "ml_dtypes>=0.5",
         "numpy>=1.26",
         "pillow>=10.0",
-        "POT>=0.9.4",
-        "scikit-learn>=1.4",
-        "scipy>=1.11",
-        "setuptools",  # TensorFlow Probability still imports distutils
         "tensorboard>=2.16",
         "tensorflow>=2.20",
         "tensorflow-datasets>=4.9.6",
         "tensorflow-gan==2.1.0",
-        "tensorflow-probability>=0.25",
-        "threadpoolctl>=3.0",
         "tqdm>=4.66",
     ],
     extras_require={
-        "test": TEST,
+        "metrics": METRICS,  # what scores beyond the Frechet distance
+        "lab": LAB,  # experiments, reports, the gallery, cards
         "jax": JAX,  # the other backend
-        "dev": [*TEST, "build>=1.2", "ruff>=0.6"],
+        "test": TEST,
+        "dev": [*TEST, "build>=1.2", "import-linter>=2.5", "ruff>=0.6"],
         "serving": ["grpcio", "tensorflow-serving-api>=2.19"],  # the gRPC client of docs/serving.md
         "peers": ["prdc", "pytorch-fid", "torch", "torch-fidelity"],
     },

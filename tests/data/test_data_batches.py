@@ -146,7 +146,8 @@ def test_an_empty_set_is_refused():
 PROGRAM = """
 import sys
 import numpy as np, tensorflow as tf
-from tfgan_ema import data, engines
+from tfgan_ema import data
+from tfgan_ema.engines import devices
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 if sys.argv[1] in ("mirrored", "train"):
@@ -155,7 +156,7 @@ else:
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
 source = data.Source("n", np.arange(20, dtype=np.float32)[:, None].repeat(2, 1))
 if sys.argv[1] == "train":
-    stream = engines.current().distribute(
+    stream = devices.distribute(
         strategy, lambda shard: data.pipeline(source, 8, seed=3, shard=shard))
 elif sys.argv[1] == "function":
     stream = strategy.distribute_datasets_from_function(lambda context: data.pipeline(

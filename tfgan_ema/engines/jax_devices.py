@@ -13,6 +13,8 @@ import keras
 
 from tfgan_ema.errors import UsageError, unknown
 
+TAKES_DATASETS = False
+
 
 def scope(model: keras.Model) -> contextlib.AbstractContextManager:
     """Where the model's later variables are made; the distribution is the process's own here."""

@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from tfgan_ema.errors import UsageError, unknown
 
+TAKES_DATASETS = True
+
 
 def scope(model: keras.Model) -> contextlib.AbstractContextManager:
     """The scope that the model's later variables must be made in."""

@@ -25,7 +25,7 @@ class Reference:
     """Statistics of a reference set by feature space, from memory, a file, the cache or images.
 
     The cache's files are named by a hash of the samples, so that equal sets share them.
-    Attributes are those arguments of `Evaluator` that concern its ``reference``, here ``origin``, and
+    The attributes are the arguments of `Evaluator` for its reference, which is ``origin`` here, and
     ``known``, the statistics in memory.
     """
 

@@ -14,7 +14,8 @@ import pytest
 from tfgan_ema.data import mixtures
 from tfgan_ema.lab.commands import reproduce as command
 from tfgan_ema.lab.experiments import grid, points, ring, toy2d
-from tfgan_ema.latents import Draws, Normal, Replay, replayed
+from tfgan_ema.lab.stacked import Replay, StackedDraws, replayed
+from tfgan_ema.latents import Normal
 
 NETWORKS = {"g_hidden": [16, 16], "d_hidden": [16, 16]}
 EXPERIMENTS = {"grid": grid.GRID, "ring": ring.RING, "alpha": ring.ALPHA_RING, "toy2d": toy2d.TOY2D}
@@ -153,7 +154,7 @@ def test_the_ring_meets_the_same_latents_every_epoch():
     table = np.random.default_rng(0).standard_normal((640, 2), np.float32)
     per_epoch = 640 // ring.BATCH_SIZE
     for step in (0, 3, per_epoch, per_epoch + 3):
-        draws = Draws((4, 5), step, "data/")
+        draws = StackedDraws((4, 5), step, "data/")
         place = (step % per_epoch) * ring.BATCH_SIZE
         points_now = np.asarray(replayed(data, 2 * ring.BATCH_SIZE, draws))
         latents_now = np.asarray(Replay(table).draw(2 * ring.BATCH_SIZE, draws))

@@ -73,7 +73,7 @@ def invented(cell: Cell, gain: dict[str, float]) -> dict:
     else:
         rows = [row(column, step, False) for step in steps for column in columns]
         rows += [row(column, o["steps"], True) for column in columns]
-    picture = images._picture(np.full((images.STRIP, 16, 16, 1), 7, np.uint8))
+    picture = images._png(np.full((images.STRIP, 16, 16, 1), 7, np.uint8))
     strip = {c: {str(s): picture for s in steps} for c in columns} if o["seed"] == 0 else {}
     return {"rows": rows, "strip": {} if leak else strip}
 

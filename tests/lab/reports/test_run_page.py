@@ -23,13 +23,14 @@ from tfgan_ema.runs import train
 STEPS = [2, 4, 6]
 
 
-def trained(workdir, **changes):
+def trained(workdir, leak=None, **changes):
     import tensorflow as tf
 
     from configs import base
 
     config = base.get_config()
     config.update(steps=6, batch_size=8, log_every=2, sample_every=2, checkpoint_every=6)
+    config.leak = leak
     config.update_from_flattened_dict(changes)
     assert train(config, workdir, tf.distribute.get_strategy()) == 0
     return workdir
@@ -47,10 +48,10 @@ def run(tmp_path_factory):
     """A run on digits that is logged, sampled and evaluated three times."""
     return trained(
         tmp_path_factory.mktemp("runs") / "digits <run>",
+        leak={"beta": 0.5, "start_step": 3},
         **{
             "data.name": "digits", "data.image_size": 16, "data.channels": 1,
-            "network.name": "dcgan_32", "network.width": 1 / 32,
-            "leak.beta": 0.5, "leak.start_step": 3,
+            "network.kind": "dcgan_32", "network.width": 1 / 32,
             "evaluate_every": 2, "evaluate.metrics": ("fd_pixels",), "evaluate.samples": 300,
         },
     )  # fmt: skip
@@ -61,7 +62,7 @@ def points(tmp_path_factory):
     """A run on the ring, without an average and without evaluation."""
     return trained(
         tmp_path_factory.mktemp("runs") / "ring",
-        **{"data.name": "ring", "network.name": "mlp", "averages": {}},
+        **{"data.name": "ring", "network.kind": "mlp", "averages": {}},
     )
 
 
@@ -179,7 +180,8 @@ def test_curves_and_tables_hold_what_was_recorded(run, text):
     for title in ("fd_pixels", "Losses", "Mean logits", "Distance of the raw weights"):
         assert f"<b>{title}" in text
     assert text.count("leak starts") == text.count('<figure class="chart">')
-    assert "<tr><td>leak.beta</td><td>0.5</td><td>0.0</td></tr>" in text
+    assert "<tr><td>leak.beta</td><td>0.5</td><td></td></tr>" in text
+    assert "<tr><td>steps</td><td>6</td><td>100000</td></tr>" in text
 
 
 def test_the_neighbours_are_in_the_page(text):
@@ -202,7 +204,7 @@ def test_interpolations_run_between_latents_at_fixed_labels(monkeypatch):
     monkeypatch.setattr(gan, "generate", lambda *a, **k: asked.append((a, k)) or generate(*a, **k))
     paths = report._interpolation(gan, None)
     assert "Their labels: 0, 1, 2, 0, 1, 2." in paths["description"]
-    assert [options["average"] for _, options in asked] == [None, 0]
+    assert [options["average"] for _, options in asked] == ["raw", 0]
     (latent, labels), _ = asked[0]
     np.testing.assert_array_equal(
         labels.reshape(interpolation.PATHS, interpolation.STOPS),
@@ -303,8 +305,8 @@ def test_the_command_writes_one_file(run, text, copied, tmp_path, capsys):
         (["{0}/none"], "is not a work directory"),
         (["{0}/file"], "is not a work directory"),
         (["{0}/damaged"], "is damaged"),
-        (["{0}/foreign"], "is not that of `tfgan-ema train`"),
-        (["{0}/listed"], "is not that of `tfgan-ema train`"),
+        (["{0}/foreign"], "was not written by `tfgan-ema train`"),
+        (["{0}/listed"], "was not written by `tfgan-ema train`"),
         (["{0}/fresh"], "has no checkpoint yet"),
         (["{1}", "--out={0}"], "cannot be written"),
         (["{1}", "--out={0}/file/page.html"], "cannot be written"),

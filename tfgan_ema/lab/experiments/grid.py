@@ -34,15 +34,15 @@ BATCH_SIZE = 64
 EXTENT = 2.5
 
 _LOSS = {"loss": "non_saturating"}
-_ADAM = {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.0, "beta_2": 0.9, "epsilon": 1e-8}
-_RMSPROP = {"name": "rmsprop", "learning_rate": 2e-4, "rho": 0.9, "epsilon": 1e-10}
+_ADAM = {"kind": "adam", "learning_rate": 2e-4, "beta_1": 0.0, "beta_2": 0.9, "epsilon": 1e-8}
+_RMSPROP = {"kind": "rmsprop", "learning_rate": 2e-4, "rho": 0.9, "epsilon": 1e-10}
 _GP = ("wgan_gp", {"weight": 1.0})
 
 # The paper's tables 5 to 8. Table 7 lists no gradient penalty for consensus; table 8's zero-centred
 # one is taken as R1 without its half (the paper cites it so).
 METHODS = {
     "baseline": Method(_LOSS, _ADAM, [_GP]),
-    "optimistic_adam": Method(_LOSS, {**_ADAM, "name": "optimistic_adam"}, [_GP]),
+    "optimistic_adam": Method(_LOSS, {**_ADAM, "kind": "optimistic_adam"}, [_GP]),
     "consensus": Method(_LOSS, _RMSPROP, [("consensus", {"weight": 10.0})], update="simultaneous"),
     "zero_gp": Method(_LOSS, _ADAM, [("r1", {"weight": 1.0, "factor": 1.0})]),
 }

@@ -236,16 +236,24 @@ def configuration(options: dict[str, Any]) -> ConfigDict:
     from configs import base
 
     config = base.get_config()
-    config.update(options["changes"])
+    for part, change in options["changes"].items():
+        config.update({part: change if part == "data" else _with_kind(change)})
     config.steps, config.seed = options["steps"], options["seed"]
     config.averages = {
-        "ema": {"rule": "ema", "decay": DECAY},
-        "uniform": {"rule": "uniform", "start_step": options["starts"][0]},
-        "copied": {"rule": "ema", "decay": DECAY, "statistics": "copy"},
+        "ema": {"decay": DECAY},
+        "uniform": {"start_step": options["starts"][0]},
+        "copied": {"kind": "ema", "decay": DECAY, "statistics": "copy"},
     }
-    config.leak.update(options["leak"] or {})
+    config.leak = options["leak"]
     config.steps_per_execution = math.gcd(options["every"], 100)
     return config
+
+
+def _with_kind(options: Any) -> Any:
+    """The dialect of finished cells, whose parts have a ``name``, as that of configurations."""
+    if not isinstance(options, dict):
+        return options
+    return {"kind" if key == "name" else key: value for key, value in options.items()}
 
 
 def prepare(names: Sequence[str], budget: str) -> None:

@@ -34,7 +34,7 @@ SIGMA = 0.01
 MODES = 8
 BATCH_SIZE = 128
 NETWORKS = {"g_hidden": [400] * 4, "d_hidden": [200] * 4}
-ADAM = {"name": "adam", "learning_rate": 1e-4, "beta_1": 0.9, "beta_2": 0.999}
+ADAM = {"kind": "adam", "learning_rate": 1e-4, "beta_1": 0.9, "beta_2": 0.999}
 ALPHAS = (0.3, 0.5, 0.7, 1.0)
 SECONDS = 1.1e-2  # of one core, for a step of one seed
 

@@ -31,7 +31,7 @@ SECONDS = 1.1e-3  # of one core, for a step of one seed
 EXTENT = 2.2
 
 _NS = {"loss": "non_saturating"}
-_ADAM = {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.0, "beta_2": 0.9}
+_ADAM = {"kind": "adam", "learning_rate": 2e-4, "beta_1": 0.0, "beta_2": 0.9}
 METHODS = {
     "no_penalty": Method(_NS, _ADAM),
     "r1": Method(_NS, _ADAM, [("r1", {"weight": 10.0})]),

@@ -60,7 +60,7 @@ def _interpolation(card: Mapping[str, Any], folder: Path) -> tuple[str, Markup]:
     model = ExportedGenerator(folder)
     dim = model.signatures["serving_default"].structured_input_signature[1]["latent"].shape[1]
     images = len(card["data"]["shape"]) == 3
-    prior = latents.get(card["config"]["latent"], dim)
+    prior = latents.get(card["config"]["latent"]["kind"], dim)
     paths = interpolation.latent_paths(prior, card["data"]["num_classes"], images)
     inputs = paths.latents if paths.labels is None else [paths.latents, paths.labels]
     samples = reference = None

@@ -220,7 +220,9 @@ def _few_ticks(axis: Axes) -> None:
 
 
 def _add_legend(figure: Figure, columns: int = 8) -> None:
-    """One legend below all panels, with each label once."""
+    """One legend below all panels, with each label once, lines before markers."""
     labelled = [axis.get_legend_handles_labels() for axis in figure.axes]
     entries = {label: handle for pair in labelled for handle, label in zip(*pair, strict=True)}
-    figure.legend(entries.values(), entries, loc="outside lower center", ncols=columns)
+    labels = sorted(entries, key=lambda label: entries[label].get_linestyle() == "None")
+    handles = [entries[label] for label in labels]
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)

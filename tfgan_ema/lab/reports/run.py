@@ -56,7 +56,6 @@ def page(workdir: str | os.PathLike) -> str:
         "run.html.j2",
         title=workdir.resolve().name,
         run=record,
-        config=config,
         step=gan.steps_done,
         frames=pictures.frames(shown, names if _makes_images(gan) else names[-1:]),
         sampled=len(sampled),
@@ -77,7 +76,7 @@ def _training_data(config: ConfigDict, recorded: Mapping[str, Any]) -> Source:
         UsageError: they are not there, or are others now.
     """
     name = recorded["name"]
-    if not data.on_disk(name, config.data.data_dir or None):
+    if not data.on_disk(name, config.data.data_dir):
         raise UsageError(f"{name} is not on disk; `tfgan-ema data fetch {name}` brings it.")
     source = runs.load_source(config, name)
     if list(source.shape) != recorded["shape"]:
@@ -85,7 +84,7 @@ def _training_data(config: ConfigDict, recorded: Mapping[str, Any]) -> Source:
     return source
 
 
-def _generators(gan: GAN) -> dict[str, int | None]:
+def _generators(gan: GAN) -> dict[str, int | str]:
     """The raw generator and the first average: name on the page -> argument ``average``."""
     return {"raw": "raw"} | {f"averaged ({average.name})": 0 for average in gan.averages[:1]}
 
