@@ -25,7 +25,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    python_requires=">=3.11.4",  # whose tarfile unpacks archives safely
+    python_requires=">=3.11",
     packages=find_packages(include=["tfgan_ema*", "zoo*", "configs*"]),
     package_data={
         "tfgan_ema": ["py.typed", "metrics/*.npz", "lab/reports/templates/*"],

@@ -111,22 +111,22 @@ def rate(workload: Callable, backend: str, jit: bool, seconds: float) -> float:
     queue = context.Queue()
     worker = context.Process(target=_measure, args=(workload, backend, jit, seconds, queue))
     worker.start()
-    found = queue.get()
+    result = queue.get()
     worker.join()
-    if isinstance(found, BaseException):
-        raise found
-    return found
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
 def _run(values: flags.FlagValues, _: list[str]) -> None:
     for workload in WORKLOADS:
         print(f"\n{workload.__doc__}", flush=True)
-        found: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+        measured: dict[str, list[float]] = {name: [] for name in CONTENDERS}
         for _ in range(values.repeats):
             for name, (backend, jit) in CONTENDERS.items():
-                found[name].append(rate(workload, backend, jit, values.seconds))
-        reference = statistics.median(found["TensorFlow"])
-        for name, rates in found.items():
+                measured[name].append(rate(workload, backend, jit, values.seconds))
+        reference = statistics.median(measured["TensorFlow"])
+        for name, rates in measured.items():
             middle = statistics.median(rates)
             print(
                 f"  {name:<16} {middle:9.0f} samples/s ({min(rates):.0f} .. {max(rates):.0f})"

@@ -91,7 +91,7 @@ def ours(work: Work) -> Result:
         *zoo.build(work.network), latent=LATENT, loss=losses.get("hinge"), n_dis=N_DIS,
         averages=[tg.EMA(0.9999)],
     )  # fmt: skip
-    adam = {"name": "adam", "learning_rate": RATE, "beta_1": BETAS[0], "beta_2": BETAS[1]}
+    adam = {"kind": "adam", "learning_rate": RATE, "beta_1": BETAS[0], "beta_2": BETAS[1]}
     gan.compile(adam, adam)
     size = NETWORKS[work.network]
     data = jax.device_put(
@@ -257,14 +257,14 @@ def measure(function: Callable[[Work], Result], work: Work) -> Result | str:
     queue = context.Queue()
     process = context.Process(target=_call, args=(function, work, queue))
     process.start()
-    found = None
-    while found is None and (process.is_alive() or not queue.empty()):
+    result = None
+    while result is None and (process.is_alive() or not queue.empty()):
         try:
-            found = queue.get(timeout=1)
+            result = queue.get(timeout=1)
         except Exception:
             continue
     process.join()
-    return found if found is not None else f"the process ended with {process.exitcode}"
+    return result if result is not None else f"the process ended with {process.exitcode}"
 
 
 def _unpack(packages: Path, target: str) -> None:
@@ -284,18 +284,18 @@ def _unpack(packages: Path, target: str) -> None:
 def _compare(work: Work, repeats: int) -> None:
     print(f"\n{work.network}, batch {work.batch_size}, {work.precision}", flush=True)
     limit = measure(matrix_rate, work)
-    found: dict[Any, list[Result]] = {contender: [] for contender in CONTENDERS}
+    measured: dict[Any, list[Result]] = {contender: [] for contender in CONTENDERS}
     for _ in range(repeats):
         for contender in CONTENDERS:
             result = measure(contender, work)
             if isinstance(result, str):
                 print(f"  {contender.__name__:<22} does not run here: {result}", flush=True)
             else:
-                found[contender].append(result)
-    peers = [median(found[c]) for c in CONTENDERS if c is not ours and found[c]]
+                measured[contender].append(result)
+    peers = [median(measured[c]) for c in CONTENDERS if c is not ours and measured[c]]
     best = max(peers, default=float("nan"))
-    flops = max((r.flops for results in found.values() for r in results), default=0.0)
-    for contender, results in found.items():
+    flops = max((r.flops for results in measured.values() for r in results), default=0.0)
+    for contender, results in measured.items():
         if not results:
             continue
         rates = [result.rate for result in results]

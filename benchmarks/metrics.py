@@ -172,7 +172,7 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
     context = multiprocessing.get_context("spawn")
     for name in values.only or COMPARISONS:
         (make, *arguments), contenders = COMPARISONS[name]
-        found: dict[Callable, list[tuple]] = {contender: [] for contender in contenders}
+        measured: dict[Callable, list[tuple]] = {contender: [] for contender in contenders}
         with tempfile.TemporaryDirectory() as folder:
             for file, array in zip("ab", make(*arguments), strict=True):
                 np.save(Path(folder) / f"{file}.npy", array)
@@ -181,13 +181,13 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
                     queue = context.Queue()
                     process = context.Process(target=measure, args=(contender, folder, queue))
                     process.start()
-                    found[contender].append(queue.get())
+                    measured[contender].append(queue.get())
                     process.join()
         shape = "" if make is ring else f" {arguments[0]} x {arguments[1]} {arguments[2].__name__}"
         print(f"\n{name}{shape}", flush=True)
-        ours = found[contenders[0]]
+        ours = measured[contenders[0]]
         base = statistics.median(run[0] for run in ours), max(run[1] for run in ours)
-        for contender, runs in found.items():
+        for contender, runs in measured.items():
             seconds = sorted(run[0] for run in runs)
             middle, peak = statistics.median(seconds), max(run[1] for run in runs)
             print(

@@ -20,11 +20,11 @@ def sngan(size: int) -> tuple[Any, Any]:
     Raises:
         UsageError: it is not installed.
     """
-    found = importlib.util.find_spec("torch_mimicry")
-    if found is None:
+    spec = importlib.util.find_spec("torch_mimicry")
+    if spec is None:
         raise UsageError("torch_mimicry is not installed: pip install --no-deps torch-mimicry.")
     package = types.ModuleType("torch_mimicry")
-    package.__spec__, package.__path__ = found, list(found.submodule_search_locations or [])
+    package.__spec__, package.__path__ = spec, list(spec.submodule_search_locations or [])
     sys.modules.setdefault("torch_mimicry", package)
     module = importlib.import_module(f"torch_mimicry.nets.sngan.sngan_{size}")
     players = ("Generator", "Discriminator")

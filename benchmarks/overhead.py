@@ -116,17 +116,17 @@ def rounds(
     """Seconds a step of each contender in each round, after one that compiles."""
     for run, steps in contenders.values():
         run(steps)
-    found: dict[str, list[float]] = {name: [] for name in contenders}
+    measured: dict[str, list[float]] = {name: [] for name in contenders}
     for index in range(count):
         for name in list(contenders)[:: -1 if index % 2 else 1]:
-            found[name].append(timed(*contenders[name]))
-    return found
+            measured[name].append(timed(*contenders[name]))
+    return measured
 
 
-def report(found: Mapping[str, Sequence[float]], reference: str) -> None:
+def report(measured: Mapping[str, Sequence[float]], reference: str) -> None:
     """Prints median times and the medians of the ratios within the rounds."""
-    for name, times in found.items():
-        ratios = sorted(a / b for a, b in zip(times, found[reference], strict=True))
+    for name, times in measured.items():
+        ratios = sorted(a / b for a, b in zip(times, measured[reference], strict=True))
         print(
             f"  {name:<34} {1e3 * statistics.median(times):9.2f} ms"
             f"  x{statistics.median(ratios):.3f} ({ratios[0]:.3f} .. {ratios[-1]:.3f})",

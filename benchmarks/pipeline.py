@@ -113,14 +113,14 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
                 taken.append(count * setting.batch_size / all_)
                 waits.append(1e6 * waited / count)
                 shares.append(waited / all_)
-        numbers = (_spread(alone, ",.0f"), _spread(taken, ",.0f"), _spread(waits, ",.0f"),
-                   _spread(shares, ".2%"))  # fmt: skip
+        styles = ((alone, ",.0f"), (taken, ",.0f"), (waits, ",.0f"), (shares, ".2%"))
+        numbers = (_median_and_range(*pair) for pair in styles)
         size = "x".join(map(str, setting.shape))
         what = f"{setting.data}, {size}, {setting.batch_size}, {setting.network}"
         print(f"  {what} at {setting.width}: {' | '.join(numbers)}", flush=True)
 
 
-def _spread(values: Sequence[float], style: str) -> str:
+def _median_and_range(values: Sequence[float], style: str) -> str:
     return f"{statistics.median(values):{style}} ({min(values):{style}} .. {max(values):{style}})"
 
 

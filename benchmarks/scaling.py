@@ -59,21 +59,21 @@ def worker(layout: str, width: float, batch_size: int, steps: int, repeats: int,
 
     import tfgan_ema as tg
     import zoo
+    from tfgan_ema.engines import devices
 
-    name, _, devices = LAYOUTS[layout]
-    if devices > 1:
+    name, _, count = LAYOUTS[layout]
+    if count > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
-        logical = [tf.config.LogicalDeviceConfiguration()] * devices
+        logical = [tf.config.LogicalDeviceConfiguration()] * count
         tf.config.set_logical_device_configuration(cpu, logical)
-    engine = tg.engines.current()
-    strategy = engine.strategy(name)
+    strategy = devices.strategy(name)
     images = np.random.default_rng(0).integers(0, 256, (2000, 32, 32, 3), dtype=np.uint8)
     source = tg.data.Source("noise", images)
     with strategy.scope():
         generator, discriminator = zoo.build("sngan_32", width=width)
         gan = tg.GAN(generator, discriminator, latent=128, loss="hinge", averages=[tg.EMA(0.999)])
         gan.compile()
-    data = engine.distribute(
+    data = devices.distribute(
         strategy, lambda shard: tg.data.pipeline(source, batch_size, seed=0, shard=shard)
     )
 

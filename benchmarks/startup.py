@@ -57,12 +57,12 @@ def seconds(words: Sequence[str]) -> float:
 def _run(values: flags.FlagValues, _: list[str]) -> None:
     for words in CONTENDERS.values():
         seconds(words)  # fills the caches of the file system
-    found: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    measured: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     for _ in range(values.repeats):
         for name, words in CONTENDERS.items():
-            found[name].append(seconds(words))
-    keras = statistics.median(found["import keras"])
-    for name, times in found.items():
+            measured[name].append(seconds(words))
+    keras = statistics.median(measured["import keras"])
+    for name, times in measured.items():
         middle = statistics.median(times)
         print(
             f"  {name:<38} {middle:6.2f} s ({min(times):.2f} .. {max(times):.2f})"

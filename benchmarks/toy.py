@@ -73,7 +73,7 @@ def stacked(networks: Networks, seconds: float, barrier: Any) -> tuple[float, fl
     """A stack of seeds in the resident loop."""
     from tfgan_ema.data import mixtures
     from tfgan_ema.lab.experiments import grid, points
-    from tfgan_ema.latents import Draws, Normal
+    from tfgan_ema.latents import Normal
 
     sizes = {"g_hidden": networks.hidden, "d_hidden": networks.hidden, "d_slope": 0.0}
     gan = points.stack(
@@ -83,7 +83,7 @@ def stacked(networks: Networks, seconds: float, barrier: Any) -> tuple[float, fl
     real = points.mixture(mixtures.grid_centers(), grid.SIGMA)
 
     def batch(step: Any) -> Any:
-        return real(gan.stack * BATCH, Draws(gan.seed, step, "data/"))
+        return real(networks.seeds * BATCH, gan.draws("data/", step))
 
     done, took = _time(lambda steps: gan.run(batch, steps), seconds, barrier)
     return done * networks.seeds, took
@@ -154,8 +154,8 @@ def pytorch(networks: Networks, seconds: float, barrier: Any) -> tuple[float, fl
         softplus(-discriminator(generator(torch.randn(BATCH, 2)))).mean().backward()
         optimizers[1].step()
         with torch.no_grad():
-            shadow, source = list(average.parameters()), list(generator.parameters())
-            torch._foreach_lerp_(shadow, source, 1 - DECAY)
+            averaged, source = list(average.parameters()), list(generator.parameters())
+            torch._foreach_lerp_(averaged, source, 1 - DECAY)
 
     return _time(lambda steps: [step() for _ in range(steps)], seconds, barrier)
 
@@ -224,12 +224,12 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
     print(f"matrix products on {CORES} cores: {peak:.0f} GFLOP/s", flush=True)
     for name, networks in NETWORKS.items():
         print(f"\n{name}, batch {BATCH}, {networks.seeds} seeds a stack", flush=True)
-        found: dict[str, list[float]] = {contender: [] for contender in contenders}
+        measured: dict[str, list[float]] = {contender: [] for contender in contenders}
         for _ in range(values.repeats):
             for contender, (processes, function) in contenders.items():
-                found[contender].append(rate(function, networks, processes, values.seconds))
-        ours = statistics.median(next(iter(found.values())))
-        for contender, rates in found.items():
+                measured[contender].append(rate(function, networks, processes, values.seconds))
+        ours = statistics.median(next(iter(measured.values())))
+        for contender, rates in measured.items():
             middle = statistics.median(rates)
             share = middle * flops(networks.hidden) / 1e9 / peak
             print(

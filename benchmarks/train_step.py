@@ -198,9 +198,9 @@ def _pytorch(network: Network, *, channels_last: bool, compiled: bool = False) -
     images = torch.from_numpy(_images(network)).permute(0, 3, 1, 2).contiguous()
     images = images.to(memory_format=layout)
     d_optimizer, g_optimizer = _torch_adams(generator, discriminator, network)
-    make_fakes, judge = generator, discriminator
+    generate, discriminate = generator, discriminator
     if compiled:
-        make_fakes, judge = torch.compile(generator), torch.compile(discriminator)
+        generate, discriminate = torch.compile(generator), torch.compile(discriminator)
 
     def draw() -> Any:
         return torch.randn(network.batch, network.latent)
@@ -208,13 +208,14 @@ def _pytorch(network: Network, *, channels_last: bool, compiled: bool = False) -
     def run(steps: int) -> None:
         for _ in range(steps):
             with torch.no_grad():
-                fake = make_fakes(draw())
+                fake = generate(draw())
             d_optimizer.zero_grad()
-            (real_loss(judge(images)).mean() + fake_loss(judge(fake)).mean()).backward()
+            loss = real_loss(discriminate(images)).mean() + fake_loss(discriminate(fake)).mean()
+            loss.backward()
             d_optimizer.step()
             g_optimizer.zero_grad()
             discriminator.requires_grad_(False)
-            g_loss(judge(make_fakes(draw()))).mean().backward()
+            g_loss(discriminate(generate(draw()))).mean().backward()
             discriminator.requires_grad_(True)
             g_optimizer.step()
 
@@ -357,16 +358,16 @@ class Contender:
         self.process.join()
 
 
-def _report(network: Network, found: dict[str, Contender]) -> None:
+def _report(network: Network, contenders: dict[str, Contender]) -> None:
     folded, plain = (network.batch * x / 1e9 for x in flops(network.name))
-    rate = 2 * PRODUCT**3 / 1e9 / statistics.median(found[MATRICES].seconds)
+    rate = 2 * PRODUCT**3 / 1e9 / statistics.median(contenders[MATRICES].seconds)
     print(
         f"  products of a step: {folded:.0f} GFLOP ({plain:.0f} without folding);"
         f" matrix rate {rate:.0f} GFLOP/s: at least {folded / rate:.3f} s",
         flush=True,
     )
-    ours = statistics.median(found["ours"].seconds)
-    for name, contender in found.items():
+    ours = statistics.median(contenders["ours"].seconds)
+    for name, contender in contenders.items():
         if name == MATRICES:
             continue
         if contender.failure:
@@ -388,14 +389,14 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
         network = NETWORKS[name]
         print(f"\n{name}, batch {network.batch}, one D and one G update", flush=True)
         table = SNGAN if name.startswith("sngan") else DCGAN
-        found = {key: Contender(*row, network) for key, row in table.items()}
-        running = [contender for contender in found.values() if not contender.failure]
+        contenders = {key: Contender(*row, network) for key, row in table.items()}
+        running = [contender for contender in contenders.values() if not contender.failure]
         for _ in range(values.repeats):
             for contender in running:
                 contender.turn(values.seconds)
         for contender in running:
             contender.stop()
-        _report(network, found)
+        _report(network, contenders)
 
 
 def main(argv: Sequence[str]) -> int:

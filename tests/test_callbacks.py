@@ -164,35 +164,36 @@ def without_times(rows):
     return [{key: row[key] for key in row if key != "seconds_per_step"} for row in rows]
 
 
-def test_a_row_holds_the_means_since_the_last_row_whatever_keras_calls_an_epoch(tmp_path):
+def test_a_row_holds_the_means_since_the_last_row(tmp_path):
     every_step = toy.gan("mlp", averages=[tg.EMA(0.9)])
     fit(every_step, 9, callbacks=[callbacks.MetricsLog(tmp_path / "each", every=1)])
     each = read(tmp_path / "each" / "metrics.csv")
-    for name, epochs in (("one", 1), ("three", 3)):
-        model = toy.gan("mlp", averages=[tg.EMA(0.9)])
-        log = callbacks.MetricsLog(tmp_path / name, every=4)
-        fit(model, 9 // epochs, epochs=epochs, callbacks=[log])
-        rows = read(tmp_path / name / "metrics.csv")
-        assert [row["step"] for row in rows] == ["4", "8"]
-        for row, first in zip(rows, (0, 4), strict=True):
-            mean = np.mean([float(each[i]["d_loss"]) for i in range(first, first + 4)])
-            assert float(row["d_loss"]) == pytest.approx(mean, rel=1e-5)
-        assert rows[1]["distance/ema_0.9"] == each[7]["distance/ema_0.9"]
+    model = toy.gan("mlp", averages=[tg.EMA(0.9)])
+    fit(model, 9, callbacks=[callbacks.MetricsLog(tmp_path / "fourth", every=4)])
+    rows = read(tmp_path / "fourth" / "metrics.csv")
+    assert [row["step"] for row in rows] == ["4", "8"]
+    for row, first in zip(rows, (0, 4), strict=True):
+        mean = np.mean([float(each[i]["d_loss"]) for i in range(first, first + 4)])
+        assert float(row["d_loss"]) == pytest.approx(mean, rel=1e-5)
+    assert rows[1]["distance/ema_0.9"] == each[7]["distance/ema_0.9"]
 
 
 def logged_run(folder, steps, model):
-    found = [
-        callbacks.MetricsLog(folder, every=4),
-        tg.Checkpoint(folder, every=3),
-    ]
-    fit(model, steps, callbacks=found)
+    log = callbacks.MetricsLog(folder, every=4)
+    toy.fit(model, steps, chosen=toy.points(), callbacks=[log, tg.Checkpoint(folder, every=3)])
 
 
-def test_a_resumed_run_writes_the_rows_of_an_undisturbed_one(tmp_path):
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_resumed_run_writes_the_rows_of_an_undisturbed_one(tmp_path, replicas, request):
     """It resumes from step 6, two steps after a row."""
-    logged_run(tmp_path / "whole", 10, toy.gan("mlp", averages=[tg.EMA(0.9)]))
-    logged_run(tmp_path / "parts", 6, toy.gan("mlp", averages=[tg.EMA(0.9)]))
-    resumed = toy.gan("mlp", averages=[tg.EMA(0.9)])
+    strategy = request.getfixturevalue("two_replicas") if replicas == 2 else None
+
+    def gan():
+        return toy.gan("mlp", averages=[tg.EMA(0.9)], strategy=strategy)
+
+    logged_run(tmp_path / "whole", 10, gan())
+    logged_run(tmp_path / "parts", 6, gan())
+    resumed = gan()
     assert checkpoint.restore(resumed, tmp_path / "parts" / "checkpoints") == 6
     logged_run(tmp_path / "parts", 4, resumed)
     rows, expected = (read(tmp_path / name / "metrics.csv") for name in ("parts", "whole"))

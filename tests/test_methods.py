@@ -164,7 +164,7 @@ def test_methods_together_on_images(combination):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"penalties": [penalties.Consensus()]}, "use update(_order)?='simultaneous'"),
+        ({"penalties": [penalties.Consensus()]}, "use update_order='simultaneous'"),
         (
             {"penalties": [penalties.Consensus()], "update_order": "simultaneous", "n_dis": 2},
             "use 1 and 1",
@@ -188,9 +188,9 @@ def test_pairs_that_make_no_sense_are_refused_in_one_line(options, words):
 
 
 @pytest.mark.parametrize(("latent", "sample"), [(5, (2,)), (2, (3,))])
-def test_a_guide_of_another_kind_is_refused_in_one_line(latent, sample):
+def test_a_fixed_generator_of_another_kind_is_refused_in_one_line(latent, sample):
     guide = fixed_generator((latent, sample))
-    with pytest.raises(UsageError, match="the leak's fixed guide") as error:
+    with pytest.raises(UsageError, match="the leak's fixed generator") as error:
         toy.gan("mlp", leak=tg.LeakyEMA(mode="async_model", model=guide))
     assert "\n" not in str(error.value)
 
@@ -199,7 +199,7 @@ def test_a_lazy_branch_in_which_replicas_would_meet_is_refused(two_replicas):
     with two_replicas.scope():
         penalty = penalties.PathLength(interval=2)
     gan = toy.gan("conv", strategy=two_replicas, penalties=[penalty])  # G has batch normalisation
-    with pytest.raises(UsageError, match="under 2 replicas: they cannot meet"):
+    with pytest.raises(UsageError, match="under 2 replicas: collectives are not possible"):
         toy.fit(gan, 1)
 
 

@@ -291,8 +291,8 @@ class MetricsLog(Periodic):
     A row also has the distance of each average from the raw weights. Where the output is no
     terminal, and so shows no progress bar, it prints a line for each row.
 
-    Each row starts the means anew, so that Keras's own logs are means since the last row, too. A
-    run that resumes at a checkpoint writes the rows of an undisturbed one.
+    Each row starts the means anew, as does each epoch: Keras's own logs then are means since the
+    last row. A run that resumes at a checkpoint writes the rows of an undisturbed one.
     """
 
     def __init__(
@@ -306,23 +306,17 @@ class MetricsLog(Periodic):
         """Opens the table; rows beyond the restored step are dropped."""
         super().on_train_begin(logs)
         self._clock, self._row = time.perf_counter(), self._last
-        self._means: Mapping[str, list[float]] = {}
         path = checkpoint.path_of(self.workdir / "checkpoints", self._last)
-        if path.exists():
-            self._means = checkpoint.read(path)[1].get("running_means", {})
+        self._means = checkpoint.read(path)[1].get("running_means", {}) if path.exists() else {}
         if devices.is_chief(self.model):
             self._table = Table(self.workdir / "metrics.csv", self._last)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping | None = None) -> None:
-        """Restores the running means, which Keras resets at the start of an epoch."""
+        """Restores the running means of the checkpoint; Keras has just reset them."""
         for metric in self.model.metrics:
-            kept = self._means.get(metric.name, [])
+            kept = self._means.pop(metric.name, [])
             for variable, value in zip(metric.variables, kept, strict=False):
                 variable.assign(value)
-
-    def on_epoch_end(self, epoch: int, logs: Mapping | None = None) -> None:
-        """Keeps the running means."""
-        self._means = _running_means(self.model)
 
     def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
         """Writes a row at a boundary."""

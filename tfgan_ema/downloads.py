@@ -109,4 +109,5 @@ def _unpack(package: Package, archive: Path) -> None:
             file.extractall(archive.parent)
     else:
         with tarfile.open(archive, "r:gz") as file:
-            file.extractall(archive.parent, filter="data")
+            safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python 3.11.4
+            file.extractall(archive.parent, **safely)

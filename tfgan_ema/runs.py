@@ -371,7 +371,7 @@ def _callbacks(config: ConfigDict, workdir: Path, source: Source, chief: bool) -
 
 
 def _describe(config: ConfigDict, gan: GAN, source: Source) -> None:
-    print(config)
+    print(ConfigDict(plain(config)))
     for player in (gan.generator, gan.discriminator):
         print(f"{player.name}: {player.count_params():,} parameters")
     print(f"data: {source.name}, {source.count:,} samples of shape {source.shape}")

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import yaml
 
-from tfgan_ema import checkpoint, records
+from configs import base
+from tfgan_ema import checkpoint, records, runs
 from tfgan_ema.cli import export, main, sample, train
+from tfgan_ema.engines import devices
 
 CONFIG = """
 from configs import base
@@ -174,6 +176,21 @@ def test_metrics_are_logged_at_their_own_interval(finished):
     rows = records.read_table(finished / "metrics.csv")
     assert [int(row["step"]) for row in rows] == [7, 14, 21, 28, 35, 42, 49, 56]
     assert {"d_loss", "g_loss", "r1", "distance/slow", "seconds_per_step"} <= rows[0].keys()
+
+
+def test_steps_and_intervals_share_no_divisor(tmp_path):
+    config = base.get_config()
+    config.network = {"kind": "mlp", "g_hidden": [8], "d_hidden": [8]}
+    config.data.name = "ring"
+    config.steps, config.steps_per_execution, config.batch_size = 5001, 10, 8
+    config.log_every, config.sample_every, config.checkpoint_every = 100, 150, 1005
+    assert runs.train(config, tmp_path / "w", devices.strategy("cpu")) == 0
+    rows = records.read_table(tmp_path / "w" / "metrics.csv")
+    assert [int(row["step"]) for row in rows] == list(range(100, 5001, 100))
+    pictures = sorted(path.name for path in (tmp_path / "w" / "samples").iterdir())
+    assert pictures == [f"step_{step:08d}.png" for step in range(150, 5001, 150)]
+    # The first boundaries of an execution on or after 3015 and 4020, and the last step.
+    assert list(checkpoint.checkpoints(tmp_path / "w" / "checkpoints")) == [3020, 4020, 5001]
 
 
 def test_a_run_resumed_between_two_rows_logs_those_of_an_undisturbed_run(

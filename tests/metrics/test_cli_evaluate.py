@@ -5,7 +5,8 @@ import json
 import pytest
 
 from tfgan_ema import data
-from tfgan_ema.cli import evaluate, main
+from tfgan_ema.cli import main
+from tfgan_ema.lab.reports.curves import save_truncation_curves
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +94,7 @@ def test_curves_are_drawn(tmp_path):
         for t in (0.3, 0.6, 1.0)
     ]  # fmt: skip
     path = tmp_path / "new" / "curves.png"
-    evaluate.plot(rows, path)
+    save_truncation_curves(rows, path)
     from PIL import Image
 
     width, height = Image.open(path).size
@@ -105,7 +106,7 @@ def test_curves_are_drawn(tmp_path):
     [
         ([], "--samples is missing"),
         (["--samples=nowhere", "--reference=digits"], "nowhere: no folder of images"),
-        (["--samples={folder}"], "--reference is missing"),
+        (["--samples={folder}"], "or a data set as --reference"),
         (["--samples={folder}", "--image_size=8", "--channels=1"], "a reference set is missing"),
         (["--samples={folder}", "--reference=digits", "--metrics=fjd_pixels"], "did you mean"),
         (["--samples={folder}", "--reference={folder}"], "--image_size and --channels"),
@@ -113,7 +114,7 @@ def test_curves_are_drawn(tmp_path):
         (["--samples={folder}", "--reference=digits", "--count=41"], "has 40 samples"),
         (["--samples={folder}", "--reference=digits", "--truncation=.5"], "is not a run"),
         (["--samples={folder}", "--reference=digits", "--average=raw"], "is not a run"),
-        (["--samples={folder}", "--truncation=a"], "expected numbers"),
+        (["--samples={run}", "--truncation=a"], "expected numbers"),
         (["--samples={folder}", "--plot=x.png"], "give --truncation"),
         (["--samples={folder}", "--reference=digits", "--device=abacus"], "device 'abacus'"),
         (["--samples={folder}", "--referense=digits"], "referense"),
@@ -124,13 +125,16 @@ def test_curves_are_drawn(tmp_path):
     ],
 )
 def test_mistakes_exit_with_2_and_write_nothing(arguments, words, folder, tmp_path, capsys):
-    (tmp_path / "empty").mkdir()
+    empty, run = tmp_path / "empty", tmp_path / "run"
+    empty.mkdir()
+    run.mkdir()
+    (run / "run.json").write_text("{}")
     out = tmp_path / "scores.json"
-    filled = [a.format(folder=folder, empty=tmp_path / "empty") for a in arguments]
+    filled = [a.format(folder=folder, empty=empty, run=run) for a in arguments]
     assert command(*filled, f"--out={out}") == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert words in said[-1]
-    assert said[-1].startswith("tfgan-ema evaluate: ")
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert words in last
+    assert last.startswith("tfgan-ema evaluate: ")
     assert not out.exists()
 
 
@@ -145,6 +149,9 @@ def test_a_run_is_scored_along_truncation(run, tmp_path, capsys):
     assert code == 0
     rows = json.loads(out.read_text())["results"]
     assert [row["truncation"] for row in rows] == [0.3, 1]
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert printed[0] == ["truncation", "0.3", "1"]
+    assert printed[1] == ["fd_pixels", *(f"{row['fd_pixels']:.6g}" for row in rows)]
     assert png.exists()
     from tfgan_ema.metrics import Evaluator
 

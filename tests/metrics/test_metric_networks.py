@@ -122,19 +122,6 @@ def test_classifier_knows_digits_it_never_saw():
     assert np.mean(probabilities.argmax(axis=1) == labels) > 0.8
 
 
-def test_training_a_classifier_learns(tmp_path, monkeypatch):
-    """The script's own path, on two kinds of stripes: train, fold, round, store, measure."""
-    random = np.random.default_rng(0)
-    labels = random.integers(0, 2, 512).astype(np.int32)
-    images = random.integers(0, 60, (512, 28, 28, 1), dtype=np.uint8)
-    images[labels == 1, ::4] = 250
-    images[labels == 0, :, ::4] = 250
-    monkeypatch.setattr(classifier, "path", lambda space: tmp_path / f"{space}.npz")
-    model = classifier.train(images, labels, epochs=3, seed=0, flip=True)
-    classifier.save(model, "stripes")
-    assert classifier.accuracy("stripes", images, labels) > 0.95
-
-
 @pytest.mark.parametrize("batch", [5, 2])
 def test_short_batches_give_the_same_features(batch, rng):
     images = rng.integers(0, 256, (5, 28, 28, 1), dtype=np.uint8)

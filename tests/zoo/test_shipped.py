@@ -26,7 +26,7 @@ RING = {
     "steps_per_execution": 1, "jit": False, "network.width": 1 / 32,
 }  # fmt: skip
 IMAGES = RING | {
-    "evaluate_every": 0, "evaluate.metrics": ("fd_pixels",), "data.name": "digits",
+    "evaluate_every": None, "evaluate.metrics": ("fd_pixels",), "data.name": "digits",
     "data.image_size": 16,
 }  # fmt: skip
 
@@ -65,7 +65,7 @@ def conditional(tmp_path_factory):
     gan.step.assign(config.steps)
     workdir = tmp_path_factory.mktemp("runs") / "digits"
     checkpoint.save(workdir / "checkpoints", config.steps, gan.state())
-    runs._write_json(workdir / "run.json", runs._record(config, source, source.num_classes))
+    runs.write_run(workdir, config, source, source.num_classes)
     return workdir
 
 

@@ -54,6 +54,14 @@ def test_convert_a_checkpoint(tmp_path, capsys):
     np.testing.assert_allclose(images[:, :, 1::3, ::5], reference["images"], atol=1e-4)
 
 
+def test_a_network_without_converter_is_refused(tmp_path, capsys):
+    path, out = tmp_path / "netG.pth", tmp_path / "g.keras"
+    write_state_dict(path, {"w": np.ones((2, 3), np.float32)})
+    assert main.main(["zoo", "convert", "dcgan_32", f"--checkpoint={path}", f"--out={out}"]) == 2
+    assert "no converter" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def write_state_dict(path, tensors):
     """What ``torch.save({name: tensor})`` holds, as a pickle written opcode by opcode."""
     import struct
@@ -84,19 +92,18 @@ def write_state_dict(path, tensors):
         ([], "say what to do"),
         (["lst"], "did you mean 'list'"),
         (["gallery"], "--out is missing"),
-        (["gallery", "ring_mlp", "--out=OUT"], "leave the name out"),
-        (["check"], "expected one trained model's name"),
+        (["gallery", "ring_mlp", "--out=OUT"], "leave 'ring_mlp' out"),
+        (["check"], "check: expected one name"),
         (["check", "no_such"], "unknown shipped model"),
         (["add", "ring_mlp"], "--workdir is missing"),
-        (["add", "no_such", "--workdir=none"], "unknown recipe of configs/shipped.py"),
+        (["add", "no_such", "--workdir=none"], "unknown row of configs/shipped.py"),
         (["add", "ring_mlp", "--workdir=none", "--overwrite"], "is not a work directory"),
-        (["show"], "expected one network's name"),
+        (["show"], "show: expected one name"),
         (["show", "sngan_33"], "did you mean 'sngan_32'"),
         (["list", "sngan_32"], "zoo show sngan_32"),
         (["convert", "sngan_32", "--out=OUT"], "--checkpoint is missing"),
         (["convert", "sngan_32", "--checkpoint=none", "--out=OUT"], "no such file"),
         (["convert", "sngan_32", "--checkpoint=none", "--out=g.h5"], "ending in .keras"),
-        (["convert", "dcgan_32", "--checkpoint=none", "--out=OUT"], "there is no converter"),
         (["convert", "sngan_32", "--checkpoint=none", "--out=OUT", "--part=both"], "--part=both"),
     ],
 )

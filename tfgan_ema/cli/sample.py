@@ -88,11 +88,12 @@ def write(out: Path, images) -> None:
     """Writes samples as a grid, an array or a folder of images, by the end of ``out``."""
     import numpy as np
 
+    from tfgan_ema import files
     from tfgan_ema.data import png
 
     if out.suffix == ".npy":
-        out.parent.mkdir(parents=True, exist_ok=True)
-        np.save(out, images)
+        with files.replacing(out) as temporary:
+            np.save(temporary, images)
     elif images.ndim == 2:
         png.save_scatter(out if out.suffix == ".png" else out / "samples.png", images)
     elif out.suffix == ".png":

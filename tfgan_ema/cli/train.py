@@ -9,13 +9,15 @@ import inspect
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
-from ml_collections import ConfigDict
 
 from tfgan_ema.cli import command
 from tfgan_ema.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 USAGE = """
 usage: tfgan-ema train --config=NAME[:ROW] --workdir=DIR [--config.KEY=VALUE ...]

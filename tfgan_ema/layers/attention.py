@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 from keras import ops
 
-Tensor = Any
+from tfgan_ema.engines import Tensor
 
 
 @keras.saving.register_keras_serializable(package="tfgan_ema")

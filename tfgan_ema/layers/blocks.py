@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-Tensor = Any
+from tfgan_ema.engines import Tensor
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfgan_ema.engines import Tensor
 from tfgan_ema.layers import resampling
 from tfgan_ema.layers.base import Layer, all_layers
-
-Tensor = Any
 
 _INITIAL_ITERATIONS = 10
 

@@ -17,10 +17,10 @@ import numpy as np
 from keras import ops
 
 from tfgan_ema import engines
+from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import UsageError
 from tfgan_ema.layers.base import Layer
 
-Tensor = Any
 _TAPS = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
 
 

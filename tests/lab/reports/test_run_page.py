@@ -136,7 +136,7 @@ def test_the_slider_has_a_frame_for_each_picture_of_the_run(run, text):
     page = Reader(text)
     (slider,) = page.all("input")
     assert (slider["min"], slider["max"], slider["value"]) == ("0", "2", "2")
-    frames = [a for a in page.all("div") if a.get("class") == "frame"]
+    frames = [a for a in page.all("div") if a.get("class") == "frame pair"]
     assert [frame["data-step"] for frame in frames] == ["2", "4", "6"]
     assert ["hidden" in frame for frame in frames] == [True, True, False]
     shown = images_of(text)

@@ -5,8 +5,6 @@ tables and figures of an experiment are made from these files alone. An interrup
 continues with the first cell that is missing and ends with the same tables.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 import json

@@ -1,7 +1,5 @@
 """What every experiment does around its cells: the estimate, the table, the page."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import datetime
@@ -13,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tfgan_ema import files
+from tfgan_ema import engines, files
 from tfgan_ema.errors import unknown
 from tfgan_ema.lab.experiments import cells as runner
 from tfgan_ema.lab.experiments.cells import Cell
@@ -57,8 +55,10 @@ class Experiment:
             The page.
 
         Raises:
-            UsageError: an unknown budget, or a folder with cells of another budget.
+            UsageError: an unknown budget, a folder with cells of another budget, or a Keras
+                backend without an engine.
         """
+        engines.current()  # an error here rather than in every cell
         if budget not in BUDGETS:
             raise unknown("budget", budget, BUDGETS)
         cells, workers = self.cells(budget), os.cpu_count() or 1

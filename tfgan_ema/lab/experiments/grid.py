@@ -12,8 +12,6 @@ seeds; a negative difference is a smaller distance. Both are two-sided, at the 5
 generator can be nearer to the data than two sets of true samples are to each other.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -120,22 +118,6 @@ def measure(
     return {"rows": distances.rows(), "pictures": pictures}
 
 
-# Column of the page -> the rows that belong in it
-COLUMNS = {
-    "no average": {"leak": False, "column": "none"},
-    "EMA 0.999": {"leak": False, "column": "ema"},
-    "uniform average": {"leak": False, "column": "uniform"},
-    "EMA 0.9999": {"leak": False, "column": "ema_0.9999"},
-    "LeakyEMA, raw": {"leak": True, "column": "none"},
-    "LeakyEMA, EMA 0.999": {"leak": True, "column": "ema"},
-    "LeakyEMA, uniform": {"leak": True, "column": "uniform"},
-}
-ORDERINGS = {
-    "EMA better than no average": ("EMA 0.999", "no average"),
-    "EMA better than the uniform average": ("EMA 0.999", "uniform average"),
-    "leak: raw generator better than without": ("LeakyEMA, raw", "no average"),
-    "leak: EMA better than without": ("LeakyEMA, EMA 0.999", "EMA 0.999"),
-}
 COSTS = {
     "squared": ("squared Euclidean cost, the paper's by all appearances", squared_wasserstein_2),
     "euclidean": ("Euclidean cost, the 1-Wasserstein distance", wasserstein_1),
@@ -148,14 +130,17 @@ def parts(budget: str, table: list[Row], results: Results) -> list[str]:
     for cost, (title, metric) in COSTS.items():
         distances = [[method, *_distances(table, cost, method)] for method in METHODS]
         orderings = [
-            [method, *verdicts.orderings(table, cost, COLUMNS, ORDERINGS, method=method)]
+            [
+                method,
+                *verdicts.orderings(table, cost, points.COLUMNS, points.ORDERINGS, method=method),
+            ]
             for method in METHODS
         ]
         sections += [
             pages.heading(f"Transport at {title}"),
-            pages.table(["", *COLUMNS], distances),
+            pages.table(["", *points.COLUMNS], distances),
             f"Two sets of 2,048 true samples: {verdicts.mean_and_deviation(floor(metric))}.",
-            pages.table(["", *ORDERINGS], orderings),
+            pages.table(["", *points.ORDERINGS], orderings),
         ]
     sections.append(pages.heading("Samples over the discriminator's logit (red: real, blue: fake)"))
     return sections + [
@@ -166,10 +151,10 @@ def parts(budget: str, table: list[Row], results: Results) -> list[str]:
 
 def _distances(table: list[Row], cost: str, method: str) -> list[str]:
     """The cells of a method, with the paper's numbers where it has some."""
-    texts = verdicts.means(table, cost, COLUMNS, method=method)
+    texts = verdicts.means(table, cost, points.COLUMNS, method=method)
     if cost == "squared":
         for i, (mean, std) in enumerate(PAPER[method]):
-            ours = values(table, cost, method=method, **list(COLUMNS.values())[i])
+            ours = values(table, cost, method=method, **list(points.COLUMNS.values())[i])
             verdict = verdicts.against(ours, mean, std, PAPER_SEEDS)
             texts[i] += f"\npaper {mean:.4f} ± {std:.4f}\n{verdict}"
     return texts

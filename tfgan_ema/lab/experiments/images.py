@@ -13,8 +13,6 @@ two-sided, 5 % level; a negative difference is a smaller distance. With few seed
 much larger than their scatter can be told from chance, and with one seed there is no test.
 """
 
-from __future__ import annotations
-
 import base64
 import functools
 import io
@@ -279,7 +277,8 @@ def label(leak: dict[str, Any] | None) -> str:
 def _png(images: np.ndarray) -> str:
     """Images below each other as a PNG in base64."""
     stream = io.BytesIO()
-    pictures.as_pillow(png.grid(images, columns=1, padding=1)).save(stream, format="PNG")
+    picture = np.squeeze(png.grid(images, columns=1, padding=1))
+    Image.fromarray(picture).save(stream, format="PNG")
     return base64.b64encode(stream.getvalue()).decode()
 
 

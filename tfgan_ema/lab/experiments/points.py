@@ -1,7 +1,5 @@
 """Trains stacks of small GANs on points of the plane and measures them on the way."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +19,23 @@ Tensor = Any
 Sampler = Callable[[int, Draws], Tensor]
 Metric = Callable[[np.ndarray, np.ndarray], float]
 Panel = Callable[[Axes, int, int], None]  # draws into an axis, by row and column
+
+# Column of a page -> the rows that belong in it, and which column should be below which
+COLUMNS = {
+    "no average": {"leak": False, "column": "none"},
+    "EMA 0.999": {"leak": False, "column": "ema"},
+    "uniform average": {"leak": False, "column": "uniform"},
+    "EMA 0.9999": {"leak": False, "column": "ema_0.9999"},
+    "LeakyEMA, raw": {"leak": True, "column": "none"},
+    "LeakyEMA, EMA 0.999": {"leak": True, "column": "ema"},
+    "LeakyEMA, uniform": {"leak": True, "column": "uniform"},
+}
+ORDERINGS = {
+    "EMA better than no average": ("EMA 0.999", "no average"),
+    "EMA better than the uniform average": ("EMA 0.999", "uniform average"),
+    "leak: raw generator better than without": ("LeakyEMA, raw", "no average"),
+    "leak: EMA better than without": ("LeakyEMA, EMA 0.999", "EMA 0.999"),
+}
 
 RAW = "none"  # the column of the generator that is not averaged
 SHOWN = 400  # samples in a picture

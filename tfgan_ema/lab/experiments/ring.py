@@ -11,8 +11,6 @@ Rates have Wilson's 95 % interval, other numbers are mean ± standard deviation 
 Differences: Fisher's exact test, two-sided.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,14 +50,14 @@ ALPHA_BUDGETS = {
 _DESK = {**_REAL, "epochs": 16, "every": 2, "seeds": 10, "stack": 5}
 BUDGETS = {**ALPHA_BUDGETS, "desk": _DESK}
 
+
+def _alpha(alpha: float) -> dict[str, Any]:
+    return {"loss": "alpha", "alpha_d": alpha, "alpha_g": 1.0, "saturating": True}
+
+
 # Game -> its loss, whether it leaks, and the game with which it shares the first half of training
 ALPHA_GAMES = {
-    f"alpha_{alpha:g}": {
-        "loss": {"loss": "alpha", "alpha_d": alpha, "alpha_g": 1.0, "saturating": True},
-        "leaky": False,
-        "fork": None,
-    }
-    for alpha in ALPHAS
+    f"alpha_{alpha:g}": {"loss": _alpha(alpha), "leaky": False, "fork": None} for alpha in ALPHAS
 }
 GAMES = {
     loss + ("_leaky" if leaky else ""): {"loss": {"loss": loss}, "leaky": leaky, "fork": loss}

@@ -9,8 +9,6 @@ standard deviation over the seeds. Orderings: paired t-tests over the seeds, two
 negative difference is a smaller distance.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any
@@ -114,18 +112,8 @@ def measure(
     return {"rows": distances.rows(), "samples": points.shown(made)}
 
 
-# Column of the page -> the rows that belong in it
-COLUMNS = {
-    "no average": {"leak": False, "column": "none"},
-    "EMA 0.999": {"leak": False, "column": "ema"},
-    "LeakyEMA, raw": {"leak": True, "column": "none"},
-    "LeakyEMA, EMA 0.999": {"leak": True, "column": "ema"},
-}
-ORDERINGS = {
-    "EMA better than no average": ("EMA 0.999", "no average"),
-    "leak: raw generator better than without": ("LeakyEMA, raw", "no average"),
-    "leak: EMA better than without": ("LeakyEMA, EMA 0.999", "EMA 0.999"),
-}
+COLUMNS = {k: v for k, v in points.COLUMNS.items() if v["column"] in ("none", "ema")}
+ORDERINGS = {claim: pair for claim, pair in points.ORDERINGS.items() if {*pair} <= {*COLUMNS}}
 
 
 def parts(budget: str, table: list[Row], results: Results) -> list[str]:

@@ -1,7 +1,5 @@
 """Whether results differ, each by a stated test at the 5 % level, in words for a table."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,31 +33,18 @@ def against(ours: Sequence[float], mean: float, std: float, count: int) -> str:
     return "agrees" if p >= LEVEL else f"differs ({'lower' if middle < mean else 'higher'})"
 
 
-def lower(ours: Sequence[float], others: Sequence[float]) -> tuple[str, float, float]:
-    """Whether ``ours`` are below ``others``, seed by seed: a paired t-test, two-sided.
-
-    Returns:
-        ``"lower"``, ``"higher"`` or ``"undecided"``; the mean difference; the p-value, which is
-        not a number for one seed.
-    """
-    difference = np.subtract(ours, others)
-    p = float(stats.ttest_1samp(difference, 0.0).pvalue) if len(difference) > 1 else float("nan")
-    mean = float(difference.mean())
-    if not p < LEVEL:
-        return "undecided", mean, p
-    return ("lower" if mean < 0 else "higher"), mean, p
-
-
 def ordering(ours: Sequence[float], others: Sequence[float]) -> str:
     """The claim that ``ours`` are below ``others``: ``holds: -0.0104 (p = 0.0004)``.
 
-    Of one seed only the difference.
+    A paired t-test over the seeds, two-sided. Of one seed only the difference.
     """
-    word, difference, p = lower(ours, others)
-    if len(ours) == 1:
-        return f"{difference:+.4f}"
-    word = {"lower": "holds", "higher": "is reversed"}.get(word, word)
-    return f"{word}: {difference:+.4f} (p = {p:.2g})"
+    difference = np.subtract(ours, others)
+    mean = f"{difference.mean():+.4f}"
+    if len(difference) == 1:
+        return mean
+    p = stats.ttest_1samp(difference, 0.0).pvalue
+    decided = "holds" if difference.mean() < 0 else "is reversed"
+    return f"{decided if p < LEVEL else 'undecided'}: {mean} (p = {p:.2g})"
 
 
 def means(table: Table, key: str, columns: Columns, **wanted: Any) -> list[str]:
@@ -97,12 +82,7 @@ def rate(successes: int, count: int) -> str:
     return f"{successes} of {count}, {share}"
 
 
-def rates_differ(a: int, b: int, count_a: int, count_b: int) -> float:
-    """p-value of Fisher's exact test, two-sided, that two rates are equal."""
-    return float(stats.fisher_exact([[a, count_a - a], [b, count_b - b]]).pvalue)
-
-
 def rate_difference(a: int, count_a: int, b: int, count_b: int) -> str:
-    """``-5 points (p = 0.62)``: the difference of two rates, with Fisher's exact test."""
-    difference = 100 * (a / count_a - b / count_b)
-    return f"{difference:+.0f} points (p = {rates_differ(a, b, count_a, count_b):.2g})"
+    """``-5 points (p = 0.62)``: the difference of two rates, by Fisher's exact test, two-sided."""
+    p = stats.fisher_exact([[a, count_a - a], [b, count_b - b]]).pvalue
+    return f"{100 * (a / count_a - b / count_b):+.0f} points (p = {p:.2g})"

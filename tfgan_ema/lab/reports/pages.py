@@ -30,7 +30,7 @@ _ENVIRONMENT = jinja2.Environment(
 
 
 def render(template: str, **context: Any) -> str:
-    """A page from a file of the folder ``templates``; all of them need a ``title``."""
+    """The text of a template in the folder ``templates``; those of pages need a ``title``."""
     return _ENVIRONMENT.get_template(template).render(context)
 
 
