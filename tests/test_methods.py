@@ -12,7 +12,7 @@ import toy
 
 import tfgan_ema as tg
 from configs import base, methods, tables
-from tfgan_ema import augment, losses, mixing, optimizers, penalties, runs, validation
+from tfgan_ema import augment, export, losses, mixing, optimizers, penalties, runs, validation
 from tfgan_ema.errors import UsageError
 
 PAGE = Path(__file__).parents[1] / "docs" / "methods.md"
@@ -48,7 +48,7 @@ def leak(**options):
 
 
 def fixed_generator(shape):
-    """Any generator will do as a guide."""
+    """Any generator will do as a teacher."""
     x = keras.Input((shape[0],))
     y = keras.layers.Dense(int(np.prod(shape[1])), activation="tanh")(x)
     return keras.Model(x, keras.layers.Reshape(shape[1])(y))
@@ -189,9 +189,9 @@ def test_pairs_that_make_no_sense_are_refused_in_one_line(options, words):
 
 @pytest.mark.parametrize(("latent", "sample"), [(5, (2,)), (2, (3,))])
 def test_a_fixed_generator_of_another_kind_is_refused_in_one_line(latent, sample):
-    guide = fixed_generator((latent, sample))
+    fixed = fixed_generator((latent, sample))
     with pytest.raises(UsageError, match="the leak's fixed generator") as error:
-        toy.gan("mlp", leak=tg.LeakyEMA(mode="async_model", model=guide))
+        toy.gan("mlp", leak=tg.LeakyEMA(mode="async_model", model=fixed))
     assert "\n" not in str(error.value)
 
 
@@ -239,8 +239,8 @@ def rows_of_the_page():
 
 
 def test_every_key_of_the_page_builds(monkeypatch):
-    guide = fixed_generator((2, (2,)))  # for the folder that the page names
-    monkeypatch.setattr(mixing, "_exported", lambda folder: guide)
+    fixed = fixed_generator((2, (2,)))  # for the folder that the page names
+    monkeypatch.setattr(export, "load_generator", lambda folder: fixed)
     points = {"kind": "mlp", "g_hidden": [4], "d_hidden": [4]}
     for method, keys in rows_of_the_page().items():
         config = base.get_config()

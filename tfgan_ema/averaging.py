@@ -192,7 +192,7 @@ class Average:
             self._ready.trainable = False
         if step is not None and step != self._ready_step:
             for weight, (average, _) in zip(self._ready_weights, self.pairs, strict=True):
-                weight.assign(average)
+                weight.assign(ops.copy(average))  # JAX would share the buffer and free it
             values = batch_statistics.standing(self._ready, lambda i: forward(self._ready, i))
             statistics = batch_statistics.variables(self._ready)
             for variable, value in zip(statistics, values, strict=True):

@@ -161,6 +161,10 @@ def _build_all(options: Mapping[str, Any] | None, get: Callable) -> list[Any]:
 def _leak_or_top_k(kind: str, **options: Any) -> Any:
     from tfgan_ema import mixing
 
+    if kind == "leak" and "model" in options:  # the folder of an exported generator
+        from tfgan_ema import export
+
+        options["model"] = export.load_generator(options["model"])
     return build("part", kind, {"leak": mixing.LeakyEMA, "top_k": mixing.TopK}, options)
 
 

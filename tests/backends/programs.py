@@ -15,6 +15,7 @@ import toy
 
 import tfgan_ema as tg
 from tfgan_ema import checkpoint, data, engines, latents
+from tfgan_ema.engines import devices as machine
 from tfgan_ema.layers import resampling
 
 BACKEND = keras.config.backend()
@@ -23,13 +24,13 @@ CASES = {
     "hinge_sn": ("conv", {"loss": "hinge", "n_dis": 2, "num_classes": 3}),
     "non_saturating_r1": ("conv", {"penalties": {"r1": {"weight": 1.0, "interval": 2}}}),
     "wasserstein_gp": ("mlp", {"loss": "wasserstein", "penalties": {"wgan_gp": {}}}),
-    "relativistic_average": ("mlp", {"loss": "relativistic_average", "update": "g_first"}),
+    "relativistic_average": ("mlp", {"loss": "relativistic_average", "update_order": "g_first"}),
     "alpha": (
         "mlp", {"loss": ("alpha", {"alpha_d": 0.6, "alpha_g": 1.0}), "accumulate": 2,
                 "penalties": {"path_length": {"interval": 2}}},
     ),
     "consensus": (
-        "mlp", {"update": "simultaneous", "penalties": {"consensus": {"weight": 0.5}}},
+        "mlp", {"update_order": "simultaneous", "penalties": {"consensus": {"weight": 0.5}}},
     ),
 }  # fmt: skip
 
@@ -38,8 +39,8 @@ def gan(name: str, compiled: dict | None = None):
     """The GAN of a case, with two averages, a leak from step 5 on, and logged gradients."""
     network, options = CASES[name]
     options = dict(options)
-    found = options.pop("penalties", {})
-    options["penalties"] = [tg.penalties.get(key, **value) for key, value in found.items()]
+    penalties = options.pop("penalties", {})
+    options["penalties"] = [tg.penalties.get(key, **value) for key, value in penalties.items()]
     if isinstance(options.get("loss"), tuple):
         loss, values = options["loss"]
         options["loss"] = tg.losses.get(loss, **values)
@@ -128,7 +129,7 @@ def folded() -> dict[str, np.ndarray]:
 def devices(folder: Path) -> None:
     """Two cases on all the devices that there are."""
     engine = engines.current()
-    assert engine.strategy("mirrored").num_replicas_in_sync == 2
+    assert machine.strategy("mirrored").num_replicas_in_sync == 2
     taken = engine._first
     rows = set()
 

@@ -165,11 +165,11 @@ def get_config():
     config.batch_size = 16
     config.n_dis = 2
     config.data.name = "ring"
-    config.network = {"name": "mlp", "g_hidden": (16,), "d_hidden": (16,)}
-    config.loss.name = "hinge"
-    config.penalties.r1 = {"weight": 1.0}
-    config.averages = {"slow": {"rule": "ema", "decay": 0.9}, "mean": {"rule": "uniform"}}
-    config.leak.update(beta=0.5, start_step=20)
+    config.network = {"kind": "mlp", "g_hidden": (16,), "d_hidden": (16,)}
+    config.loss = {"kind": "hinge"}
+    config.penalties = {"r1": {"weight": 1.0}}
+    config.averages = {"slow": {"kind": "ema", "decay": 0.9}, "mean": {"kind": "uniform"}}
+    config.leak = {"beta": 0.5, "start_step": 20}
     config.checkpoint_every = 5
     config.sample_every = config.log_every = 200
     return config

@@ -20,6 +20,7 @@ import toy
 import tfgan_ema as tg
 from tfgan_ema import checkpoint, data, runs
 from tfgan_ema.cli import evaluate, export, sample, train
+from tfgan_ema.engines import devices
 from tfgan_ema.engines import jax as engine
 from tfgan_ema.errors import UsageError
 from tfgan_ema.lab.experiments import cells, images
@@ -32,9 +33,9 @@ def get_config():
     config.steps = 20
     config.batch_size = 8
     config.data.name = "ring"
-    config.network = {"name": "mlp", "g_hidden": (8,), "d_hidden": (8,)}
-    config.penalties.r1 = {"weight": 1.0, "interval": 2}
-    config.leak.update(beta=0.5, start_step=5)
+    config.network = {"kind": "mlp", "g_hidden": (8,), "d_hidden": (8,)}
+    config.penalties = {"r1": {"weight": 1.0, "interval": 2}}
+    config.leak = {"beta": 0.5, "start_step": 5}
     config.checkpoint_every = config.sample_every = config.log_every = 10
     config.evaluate_every = 20
     config.evaluate.update(metrics=("modes",), samples=500)
@@ -113,13 +114,31 @@ def test_what_a_callback_assigns_stays():
     assert (gan.steps_done, int(gan.leak.start.value)) == (5, 9)
 
 
-def test_a_callback_adds_an_average_and_leaves_it_in_the_generator():
+def test_a_callback_adds_an_average_and_saves_it(tmp_path):
     gan = toy.gan("mlp")
-    callback = tg.EMACallback(0.5, swap_at_end=True)
+    path = tmp_path / "ema_{step}.keras"
+    callback = tg.EMACallback(0.5, save_to=path, every=3)
     toy.fit(gan, 3, chosen=toy.points(), callbacks=[callback])
-    raw = gan.sample(5, average=0)  # swapped: the shadow holds the raw weights
-    assert np.abs(raw - gan.sample(5, average=None)).max() > 0
+    latent = np.ones((4, 2), "float32")
+    saved = keras.models.load_model(tmp_path / "ema_3.keras")
+    np.testing.assert_allclose(saved(latent), gan.generate(latent), atol=1e-6)
+    assert np.abs(gan.sample(5) - gan.sample(5, average="raw")).max() > 0
     toy.fit(gan, 1, chosen=toy.points())
+
+
+def test_all_ways_to_an_average_agree_and_leave_no_trace():
+    gan, alone = (toy.gan(averages=[tg.EMA(0.9)]) for _ in range(2))
+    latent = np.random.default_rng(0).normal(size=(70, 6)).astype("float32")
+    images = np.zeros((8, 8, 8, 3), "float32")
+    for _ in range(2):
+        state = toy.fit(gan, 2)
+        scores = gan.evaluate(images, batch_size=8, verbose=0)
+        assert scores == gan.evaluate(images, batch_size=8, verbose=0)
+        averaged = gan.generate(latent)
+        np.testing.assert_allclose(np.asarray(gan(latent)), averaged, atol=1e-6)
+        np.testing.assert_allclose(gan.predict(latent, verbose=0), averaged, atol=1e-5)
+        assert np.abs(averaged - gan.generate(latent, average="raw")).max() > 1e-3
+    toy.assert_close(state, toy.fit(alone, 4), 0)
 
 
 def test_a_lazy_branch_is_not_run_and_may_assign():
@@ -185,14 +204,14 @@ def test_features_are_not_rounded_to_tf32():
         return jax.make_jaxpr(lambda x: x @ x)(x).eqns[0].params["precision"]
 
     x = np.ones((2, 2), np.float32)
-    with engine.full_float32():
+    with devices.full_float32():
         assert {str(p) for p in product(x)} == {"HIGHEST"}
     assert product(x) is None
 
 
 def test_an_experiment(tmp_path):
     """A cell without a leak and one that goes on from it, as `tfgan-ema reproduce` runs them."""
-    plain, leaky = images.cells("smoke", ["fashion_mnist"])[:2]
+    plain, leaky = images.cells(["fashion_mnist"], "smoke")[:2]
     few = {"steps": 4, "every": 2, "curve": 20, "final": 40, "starts": [2, 4]}
     leak = {"leak": leaky.options["leak"] | {"start_step": 2}}
     wanted = [
@@ -209,13 +228,13 @@ def test_an_experiment(tmp_path):
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda: engine.strategy("multiworker"), "several processes are for TensorFlow"),
-        (lambda: engine.strategy("tpu"), "JAX sees no TPU here"),
-        (lambda: engine.strategy("cpu", "10.0.0.1"), "finds its own TPUs"),
-        (lambda: engine.strategy("single"), "unknown strategy 'single'"),
+        (lambda: devices.strategy("multiworker"), "several processes are for TensorFlow"),
+        (lambda: devices.strategy("tpu"), "JAX sees no TPU here"),
+        (lambda: devices.strategy("cpu", "10.0.0.1"), "finds its own TPUs"),
+        (lambda: devices.strategy("single"), "unknown strategy 'single'"),
         (lambda: data.load("tfds:mnist"), "TFDS needs TensorFlow"),
         (lambda: __import__("tfgan_ema.interop.tfgan"), "TF-GAN needs TensorFlow"),
-        (lambda: tg.LeakyEMA(mode="async_model", model="folder"), "a SavedModel under"),
+        (lambda: tg.export.load_generator("folder"), "a SavedModel under"),
     ],
 )
 def test_what_is_not_there_is_one_line(ask, message):

@@ -222,6 +222,15 @@ def test_sample_and_export_agree(finished, tmp_path):
     assert len(list((tmp_path / "folder").glob("*.png"))) == 3
 
 
+def test_an_exported_generator_can_leak(config, finished, tmp_path, capsys):
+    folder = tmp_path / "model"
+    assert export.main(["export", f"--workdir={finished}", f"--out={folder}"]) == 0
+    leak = ["--config.leak.mode=async_model", f"--config.leak.model={folder}"]
+    assert run_train(config, tmp_path / "w", "--config.steps=2", *leak) == 0
+    assert run_train(config, tmp_path / "v", "--dry_run", leak[0], "--config.leak.model=x") == 2
+    assert "x holds no SavedModel" in capsys.readouterr().err
+
+
 def test_a_dry_run_writes_nothing(config, tmp_path, capsys):
     workdir = tmp_path / "w"
     assert run_train(config, workdir, "--dry_run") == 0

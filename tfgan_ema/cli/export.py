@@ -24,7 +24,9 @@ flags.DEFINE_string("average", "0", "Index or name of an average, or `raw`.", fl
 flags.DEFINE_float(
     "truncation", None, "Threshold of a truncated normal latent in `sample`.", flag_values=FLAGS
 )
-flags.DEFINE_integer("step", None, "Checkpoint; the latest unless given.", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "step", None, "Step of the checkpoint; the latest unless given.", flag_values=FLAGS
+)
 flags.DEFINE_bool("overwrite", False, "Replace an existing SavedModel.", flag_values=FLAGS)
 
 

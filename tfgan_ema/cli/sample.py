@@ -15,8 +15,8 @@ from zoo import shipped
 USAGE = """
 usage: tfgan-ema sample (--workdir=DIR | --model=DIR|NAME) --count=64 --seed=0 --out=FILE_OR_DIR
 
-Draws samples of an averaged generator. The end of --out decides the form: .png is one grid, .npy is
-an array (uint8 [n, h, w, c]), anything else is a folder of numbered PNG files.
+Draws samples of an averaged generator. The ending of --out decides the format: .png is one grid,
+.npy an array (uint8 [n, h, w, c]), anything else a folder of numbered PNG files.
 """
 
 FLAGS = command.new_flags()
@@ -24,7 +24,7 @@ flags.DEFINE_string("workdir", None, "Work directory of `tfgan-ema train`.", fla
 flags.DEFINE_string(
     "model", None, "Folder of `tfgan-ema export`, or a model of `tfgan-ema zoo`.", flag_values=FLAGS
 )
-flags.DEFINE_integer("count", 64, "How many samples.", flag_values=FLAGS)
+flags.DEFINE_integer("count", 64, "Number of samples.", flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "Equal seeds give equal samples.", flag_values=FLAGS)
 flags.DEFINE_string("out", None, "A .png, a .npy or a folder.", flag_values=FLAGS)
 flags.DEFINE_string(
@@ -33,8 +33,12 @@ flags.DEFINE_string(
 flags.DEFINE_float(
     "truncation", None, "Threshold of a truncated normal latent (--workdir).", flag_values=FLAGS
 )
-flags.DEFINE_integer("label", None, "One class for all (conditional models).", flag_values=FLAGS)
-flags.DEFINE_integer("step", None, "Checkpoint of --workdir; the latest.", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "label", None, "The class of all samples (conditional models).", flag_values=FLAGS
+)
+flags.DEFINE_integer(
+    "step", None, "Step of the checkpoint; the latest unless given (--workdir).", flag_values=FLAGS
+)
 
 
 def main(argv: Sequence[str]) -> int:

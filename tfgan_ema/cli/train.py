@@ -56,7 +56,7 @@ def _train(changes: list[str], values: flags.FlagValues, positional: list[str]) 
     if values.config is None:
         raise UsageError("--config is missing: for example --config=quickstart.")
     if values.workdir is None and not values.dry_run:
-        raise UsageError("--workdir is missing: name the folder where the run shall live.")
+        raise UsageError("--workdir is missing: name the folder of the run.")
     from configs import base, tables
 
     config = tables.change(load_config(values.config), dict(map(_change, changes)))

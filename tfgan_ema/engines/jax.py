@@ -277,6 +277,7 @@ def compile_step(
     here they are put back after each execution.
     """
     inside = {id(variable) for variable in model.variables}
+    reads = [variable for variable in reads if id(variable) not in inside]
     # All that the trainer asks of an optimizer is its variables. Here they are those of both
     # players' optimizers, and what else a step changes outside the networks.
     rest = [variable for variable in model.state().values() if id(variable) not in inside]

@@ -101,7 +101,7 @@ def test_a_leak_that_starts_halfway_may_continue_from_there(tmp_path):
             grid.METHODS["baseline"], (1, 2), networks=NETWORKS, latent=Normal(2),
             averages=grid.averages(40), leak={"beta": 0.5, "start_step": 20} if leaky else None,
         )  # fmt: skip
-        stops = list(points.train(gan, real, 16, 40, 10, middle))
+        stops = [step for step, _ in points.train(gan, real, 16, 40, 10, middle)]
         return stops, {key: np.asarray(value) for key, value in gan.state().items()}
 
     middle = tmp_path / "middle.npz"

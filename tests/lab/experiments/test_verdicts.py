@@ -33,16 +33,33 @@ def test_agreement_is_welchs_test(rng):
 
 def test_orderings_are_paired():
     base = np.arange(5.0)  # far apart from seed to seed, yet always lower
-    word, difference, p = verdicts.lower(base - [0.1, 0.11, 0.09, 0.1, 0.12], base)
-    assert (word, round(difference, 3)) == ("lower", -0.104)
+    shifts = [0.1, 0.11, 0.09, 0.1, 0.12]
+    p = stats.ttest_rel(base - shifts, base).pvalue
     assert p < 0.001
-    assert verdicts.lower(base, base - 0.1 - base / 100)[0] == "higher"
-    assert verdicts.lower([1, 2, 3], [3, 2, 1])[0] == "undecided"
-    assert verdicts.lower([1.0], [2.0])[0] == "undecided"
+    assert verdicts.ordering(base - shifts, base) == f"holds: -0.1040 (p = {p:.2g})"
+    assert verdicts.ordering(base, base - 0.1 - base / 100).startswith("is reversed: +")
+    assert verdicts.ordering([1, 2, 3], [3, 2, 1]).startswith("undecided: ")
+    assert verdicts.ordering([1.0], [2.0]) == "-1.0000"
+
+
+def test_columns_are_compared_seed_by_seed_on_the_rows_that_are_wanted():
+    distances = {"raw": {2: 4.2, 0: 2.0, 1: 3.1}, "ema": {1: 2.0, 2: 3.0, 0: 1.0}}
+    table = [
+        {"seed": seed, "leak": leak, "column": column, "distance": distance + 10 * leak}
+        for leak in (False, True)
+        for column, by_seed in distances.items()
+        for seed, distance in by_seed.items()
+    ]
+    columns = {"no average": {"column": "raw"}, "EMA": {"column": "ema"}}
+    means = verdicts.means(table, "distance", columns, leak=True)
+    assert means == ["13.1000 ± 1.1000", "12.0000 ± 1.0000"]
+    pairs = {"EMA is better": ("EMA", "no average")}
+    (verdict,) = verdicts.orderings(table, "distance", columns, pairs, leak=True)
+    assert verdict.startswith("holds: -1.1000")
 
 
 def test_rates_are_compared_as_fisher_does():
     """One-sided hypergeometric sums, both tails, for 0 of 4 against 4 of 4: 2 / C(8, 4)."""
-    assert verdicts.rates_differ(0, 4, 4, 4) == pytest.approx(2 / 70)
-    assert verdicts.rates_differ(10, 20, 20, 40) == pytest.approx(1.0)
+    assert verdicts.rate_difference(0, 4, 4, 4) == f"-100 points (p = {2 / 70:.2g})"
+    assert verdicts.rate_difference(10, 20, 20, 40) == "+0 points (p = 1)"
     assert verdicts.rate(36, 40) == "36 of 40, 90 % (77 to 96)"

@@ -127,17 +127,13 @@ def _run_all(cells: Sequence[Cell], folder: Path, workers: int) -> None:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _devices() -> Any:
-    from tfgan_ema.engines import devices
-
-    return devices
-
-
 def _use_one_thread() -> None:
     """Prepares a worker, so that workers do not compete for the cores."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    _devices().share_machine()
+    from tfgan_ema.engines import devices  # the backend reads these variables when it is loaded
+
+    devices.share_machine()
 
 
 def _run_one(cell: Cell, folder: Path, shares: MutableMapping[str, float]) -> None:
@@ -147,9 +143,8 @@ def _run_one(cell: Cell, folder: Path, shares: MutableMapping[str, float]) -> No
     def progress(share: float) -> None:
         shares[cell.name] = share
 
-    result = getattr(importlib.import_module(module), function)(
-        **cell.options, folder=folder, progress=progress
-    )
+    measure = getattr(importlib.import_module(module), function)
+    result = measure(**cell.options, folder=folder, progress=progress)
     stored = {
         "function": cell.function,
         "options": cell.options,
@@ -162,8 +157,8 @@ def _run_one(cell: Cell, folder: Path, shares: MutableMapping[str, float]) -> No
 
 
 def _backend_and_device() -> str:
-    from tfgan_ema import engines
+    from tfgan_ema.engines import current, devices
 
-    backend = engines.current().__name__.rpartition(".")[-1]
+    backend = current().__name__.rpartition(".")[-1]
     name = {"tensorflow": "TensorFlow", "jax": "JAX"}[backend]
-    return f"{name} {metadata.version(backend)} on {_devices().device_kind()}"
+    return f"{name} {metadata.version(backend)} on {devices.device_kind()}"

@@ -66,8 +66,7 @@ class Experiment:
         minutes = sum(cell.cost for cell in missing) / min(workers, len(missing) or 1) / 60
         print(
             f"{self.name}, budget {budget}: {len(missing)} of {len(cells)} cells to run, {workers} "
-            f"at a time, about {_duration(minutes)} (on cores with AVX-512). If the run is "
-            "interrupted, repeat the command to resume it.",
+            f"at a time, about {_duration(minutes)}. To resume, repeat the command.",
             flush=True,
         )
         if missing and self.prepare:

@@ -13,6 +13,7 @@ generator can be nearer to the data than two sets of true samples are to each ot
 """
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from tfgan_ema.data import mixtures
 from tfgan_ema.lab.experiments import points, verdicts
 from tfgan_ema.lab.experiments.cells import Cell, Progress
 from tfgan_ema.lab.experiments.experiment import Experiment, Results, Row, values
-from tfgan_ema.lab.experiments.points import Method
+from tfgan_ema.lab.experiments.points import COLUMNS, ORDERINGS, Method
 from tfgan_ema.lab.reports import pages
 from tfgan_ema.latents import Normal
 from tfgan_ema.metrics import squared_wasserstein_2, wasserstein_1
@@ -89,27 +90,26 @@ def cells(budget: str) -> list[Cell]:
     ]
 
 
-def measure(
-    method: str, leaky: bool, folder: Path, progress: Progress, **sizes: int
-) -> dict[str, Any]:
+def measure(folder: Path, progress: Progress, **options: Any) -> dict[str, Any]:
     """Trains a stack of seeds and measures its generators.
 
     Returns:
         ``rows``: one for each seed and column with ``squared`` and ``euclidean``, the transport
         cost in the mean over the last measurements; ``pictures``: of the first seed, by step.
     """
-    steps, every, seeds = sizes["steps"], sizes["every"], range(sizes["seeds"])
+    o = SimpleNamespace(**options)
     real = points.mixture(mixtures.grid_centers(), SIGMA)
-    leak = points.half_leak(leaky, steps)
-    gan = points.stack(METHODS[method], seeds, NETWORKS, Normal(2), averages(steps), leak)
-    distances, pictures = points.Distances(real, sizes["count"]), {}
-    middle = folder / f"{method}.npz"
-    for step in points.train(gan, real, BATCH_SIZE, steps, every, middle, progress):
-        left = (steps - step) // every
-        metrics = {"squared": squared_wasserstein_2} if left < sizes["last"] else {}
-        if left < sizes["euclidean"]:
+    leak = points.half_leak(o.leaky, o.steps)
+    averaged = averages(o.steps)
+    gan = points.stack(METHODS[o.method], range(o.seeds), NETWORKS, Normal(2), averaged, leak)
+    distances, pictures = points.Distances(real, o.count), {}
+    middle = folder / f"{o.method}.npz"
+    for step, _ in points.train(gan, real, BATCH_SIZE, o.steps, o.every, middle, progress):
+        left = (o.steps - step) // o.every
+        metrics = {"squared": squared_wasserstein_2} if left < o.last else {}
+        if left < o.euclidean:
             metrics["euclidean"] = wasserstein_1
-        pictured = step % (steps // 4) == 0
+        pictured = step % (o.steps // 4) == 0
         if metrics or pictured:
             made = distances.measure(gan, step, **metrics)
         if pictured:
@@ -128,19 +128,16 @@ def parts(budget: str, table: list[Row], results: Results) -> list[str]:
     """The page: tables at both costs beside the paper's, orderings, figures."""
     sections = []
     for cost, (title, metric) in COSTS.items():
-        distances = [[method, *_distances(table, cost, method)] for method in METHODS]
-        orderings = [
-            [
-                method,
-                *verdicts.orderings(table, cost, points.COLUMNS, points.ORDERINGS, method=method),
-            ]
-            for method in METHODS
-        ]
+        distances, orderings = [], []
+        for method in METHODS:
+            distances.append([method, *_distances(table, cost, method)])
+            ordered = verdicts.orderings(table, cost, COLUMNS, ORDERINGS, method=method)
+            orderings.append([method, *ordered])
         sections += [
             pages.heading(f"Transport at {title}"),
-            pages.table(["", *points.COLUMNS], distances),
+            pages.table(["", *COLUMNS], distances),
             f"Two sets of 2,048 true samples: {verdicts.mean_and_deviation(floor(metric))}.",
-            pages.table(["", *points.ORDERINGS], orderings),
+            pages.table(["", *ORDERINGS], orderings),
         ]
     sections.append(pages.heading("Samples over the discriminator's logit (red: real, blue: fake)"))
     return sections + [
@@ -151,10 +148,10 @@ def parts(budget: str, table: list[Row], results: Results) -> list[str]:
 
 def _distances(table: list[Row], cost: str, method: str) -> list[str]:
     """The cells of a method, with the paper's numbers where it has some."""
-    texts = verdicts.means(table, cost, points.COLUMNS, method=method)
+    texts = verdicts.means(table, cost, COLUMNS, method=method)
     if cost == "squared":
         for i, (mean, std) in enumerate(PAPER[method]):
-            ours = values(table, cost, method=method, **list(points.COLUMNS.values())[i])
+            ours = values(table, cost, method=method, **list(COLUMNS.values())[i])
             verdict = verdicts.against(ours, mean, std, PAPER_SEEDS)
             texts[i] += f"\npaper {mean:.4f} ± {std:.4f}\n{verdict}"
     return texts
@@ -172,20 +169,16 @@ def _figure(pictures):
 
     def draw(axis, i, j):
         picture = list(pictures.values())[j]
-        axis.imshow(
-            picture["logits"], extent=[-EXTENT, EXTENT] * 2, origin="lower", cmap="RdBu_r",
-            vmin=-3, vmax=3,
-        )  # fmt: skip
+        colours = {"cmap": "RdBu_r", "vmin": -3, "vmax": 3}
+        axis.imshow(picture["logits"], extent=[-EXTENT, EXTENT] * 2, origin="lower", **colours)
         points.scatter(axis, picture["samples"][generators[i]], "black")
 
     return points.panels(generators, [f"step {int(s):,}" for s in pictures], EXTENT, draw)
 
 
-GRID = Experiment(
-    "grid",
-    "A grid of Gaussians: averages against transport distance",
-    __doc__,
-    cells,
-    lambda cell: {"method": cell.options["method"], "leak": cell.options["leaky"]},
-    parts,
-)
+def _head(cell: Cell) -> Row:
+    return {"method": cell.options["method"], "leak": cell.options["leaky"]}
+
+
+_TITLE = "A grid of Gaussians: averages against transport distance"
+GRID = Experiment("grid", _TITLE, __doc__, cells, _head, parts)

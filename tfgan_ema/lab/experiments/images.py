@@ -20,6 +20,7 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,26 +47,25 @@ class Problem(NamedTuple):
     Attributes:
         title: for people.
         data: of the configuration.
-        distance: the metric of the curves; its result has the same name.
-        space: the feature space of precision and recall.
+        space: the feature space of the metrics.
     """
 
     title: str
     data: dict[str, Any]
-    distance: str
     space: str
+
+    @property
+    def distance(self) -> str:
+        """The metric of the curves; its result has the same name."""
+        return "fid" if self.space == "inception" else f"fd_{self.space}"
 
 
 _FASHION = {"name": "fashion_mnist", "channels": 1}
-_CIFAR = {"name": "cifar10", "flip": True}
-_DIGITS = {"name": "digits", "image_size": 16, "channels": 1}
 PROBLEMS = {
-    "fashion_mnist": Problem(
-        "Fashion-MNIST", _FASHION, "fd_fashion_classifier", "fashion_classifier"
-    ),
-    "cifar10": Problem("CIFAR-10", _CIFAR, "fid", "inception"),
+    "fashion_mnist": Problem("Fashion-MNIST", _FASHION, "fashion_classifier"),
+    "cifar10": Problem("CIFAR-10", {"name": "cifar10", "flip": True}, "inception"),
 }
-DIGITS = Problem("digits", _DIGITS, "fd_pixels", "pixels")
+DIGITS = Problem("digits", {"name": "digits", "image_size": 16, "channels": 1}, "pixels")
 
 
 class Budget(NamedTuple):
@@ -175,7 +175,7 @@ def measure(folder: Path, progress: Progress, **options: Any) -> dict[str, Any]:
         ``rows``: one for each generator and measurement; ``strip``: of seed 0 without a leak,
         pictures of fixed latents, generator -> step -> PNG.
     """
-    o = ConfigDict(options)
+    o = SimpleNamespace(**options)
     config = configuration(options)
     source = runs.load_source(config)
     gan = runs.build_gan(config, source.shape, None)
@@ -188,13 +188,13 @@ def measure(folder: Path, progress: Progress, **options: Any) -> dict[str, Any]:
     done: dict[str, Any] = {"rows": [], "strip": {}, "last": 0}
     if kept.exists():
         done = points.restore(gan, kept)
-    elif o.leak and forks[o.leak.start_step].exists():
-        points.restore(gan, forks[o.leak.start_step])
+    elif o.leak and forks[o.leak["start_step"]].exists():
+        points.restore(gan, forks[o.leak["start_step"]])
 
     def score(column: str, evaluator: Evaluator) -> None:
         scores = evaluator(functools.partial(gan.sample, average=columns[column]))
         done["rows"].append({
-            "problem": o.problem, "leak": label(options["leak"]), "seed": o.seed,
+            "problem": o.problem, "leak": label(o.leak), "seed": o.seed,
             "generator": column, "step": gan.steps_done, "samples": evaluator.samples,
             "metric": o.distance, "distance": scores[o.distance],
             "precision": scores.get(f"precision_{o.space}", ""),
@@ -235,7 +235,9 @@ def configuration(options: dict[str, Any]) -> ConfigDict:
 
     config = base.get_config()
     for part, change in options["changes"].items():
-        config.update({part: change if part == "data" else _with_kind(change)})
+        if part != "data" and isinstance(change, dict):  # a cell's name is a configuration's kind
+            change = {"kind" if key == "name" else key: value for key, value in change.items()}
+        config.update({part: change})
     config.steps, config.seed = options["steps"], options["seed"]
     config.averages = {
         "ema": {"decay": DECAY},
@@ -245,13 +247,6 @@ def configuration(options: dict[str, Any]) -> ConfigDict:
     config.leak = options["leak"]
     config.steps_per_execution = math.gcd(options["every"], 100)
     return config
-
-
-def _with_kind(options: Any) -> Any:
-    """The dialect of finished cells, whose parts have a ``name``, as that of configurations."""
-    if not isinstance(options, dict):
-        return options
-    return {"kind" if key == "name" else key: value for key, value in options.items()}
 
 
 def prepare(names: Sequence[str], budget: str) -> None:
@@ -277,8 +272,7 @@ def label(leak: dict[str, Any] | None) -> str:
 def _png(images: np.ndarray) -> str:
     """Images below each other as a PNG in base64."""
     stream = io.BytesIO()
-    picture = np.squeeze(png.grid(images, columns=1, padding=1))
-    Image.fromarray(picture).save(stream, format="PNG")
+    Image.fromarray(np.squeeze(png.grid(images, columns=1, padding=1))).save(stream, format="PNG")
     return base64.b64encode(stream.getvalue()).decode()
 
 
@@ -293,8 +287,7 @@ def section(name: str, budget: str, table: list[Row], results: Results) -> list[
     metric, strips = table[0]["metric"], results[f"{name}-0"]["strip"]
 
     def end(generator: str, leak: str = "", samples: int = sizes.final) -> dict[str, Any]:
-        at = {"step": sizes.steps, "samples": samples}
-        return {"generator": generator, "leak": leak, **at}
+        return {"generator": generator, "leak": leak, "step": sizes.steps, "samples": samples}
 
     plain = {
         "no average": end(RAW),
@@ -348,9 +341,8 @@ def _curves(table: list[Row]) -> Figure:
     curve = select(table, leak="", precision="")
     steps = sorted({row["step"] for row in curve})
     for generator in dict.fromkeys(row["generator"] for row in curve):
-        distances = np.array(
-            [values(curve, "distance", generator=generator, step=step) for step in steps]
-        )
+        by_step = [values(curve, "distance", generator=generator, step=step) for step in steps]
+        distances = np.array(by_step)
         (line,) = axis.plot(steps, distances.mean(1), marker="o", ms=3, label=generator)
         low, high = distances.min(1), distances.max(1)
         axis.fill_between(steps, low, high, alpha=0.2, color=line.get_color())

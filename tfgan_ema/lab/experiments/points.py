@@ -121,8 +121,8 @@ def train(
     every: int,
     middle: Path | None = None,
     progress: Progress = lambda share: None,
-) -> Iterator[int]:
-    """Trains; yields the step every ``every`` steps, last at ``steps``.
+) -> Iterator[tuple[int, dict[str, float]]]:
+    """Trains; yields the step and the logs every ``every`` steps, last at ``steps``.
 
     Until a leak starts, halfway, training with and without it is the same. Given a file ``middle``,
     the GAN without a leak writes its state there halfway. The one with a leak continues from that
@@ -139,10 +139,10 @@ def train(
         else:
             gan.run(batch, half)
     while gan.steps_done < steps:
-        gan.run(batch, min(every, steps - gan.steps_done))
+        logs = gan.run(batch, min(every, steps - gan.steps_done))
         if middle and gan.steps_done == half:
             save(gan, middle)
-        yield gan.steps_done
+        yield gan.steps_done, logs
         progress(gan.steps_done / steps)
 
 
@@ -152,15 +152,19 @@ def save(gan: Any, path: Path, **metadata: Any) -> None:
 
 
 def restore(gan: Any, path: Path) -> dict[str, Any]:
-    """Gives a GAN the state in a file, whose GAN may lack its leak; returns the metadata."""
+    """Gives a GAN the state in a file, which may be of one without the leak.
+
+    Returns:
+        The file's metadata.
+    """
     arrays, metadata = checkpoint.read(path)
     state = gan.state()
     checkpoint.assign({key: state[key] for key in arrays}, arrays, path)
     return metadata
 
 
-def columns(gan: Any) -> dict[str, int | None]:
-    """The generators of a run: column -> index of the average, ``None`` for the raw one."""
+def columns(gan: Any) -> dict[str, int | str]:
+    """The generators of a run: column -> ``average``, the argument of the GAN's methods."""
     return {RAW: "raw"} | {average.name: i for i, average in enumerate(gan.averages)}
 
 
@@ -176,7 +180,7 @@ def samples(gan: StackedGAN, latent: np.ndarray) -> dict[str, np.ndarray]:
 
 def shown(made: dict[str, np.ndarray]) -> dict[str, list[list[float]]]:
     """What a picture needs of `samples`: some points of the first seed, rounded."""
-    return {column: np.round(all_[0, :SHOWN], 3).tolist() for column, all_ in made.items()}
+    return {column: np.round(stack[0, :SHOWN], 3).tolist() for column, stack in made.items()}
 
 
 def draw(real: Sampler, count: int, seed: int) -> np.ndarray:

@@ -12,8 +12,8 @@ Differences: Fisher's exact test, two-sided.
 """
 
 import functools
-from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -93,31 +93,23 @@ def _cells(games: dict[str, dict[str, Any]], budget: dict[str, int]) -> list[Cel
     ]
 
 
-def measure(
-    loss: dict[str, Any],
-    leaky: bool,
-    fork: str | None,
-    seeds: Sequence[int],
-    folder: Path,
-    progress: Progress,
-    **sizes: int,
-) -> list[Row]:
+def measure(folder: Path, progress: Progress, **options: Any) -> list[Row]:
     """Trains a stack of seeds; one row for each seed, generator and measured epoch."""
-    size = sizes["size"]
-    data = mixtures.ring(size, seed=0)[0]
-    latents = np.random.default_rng(0).standard_normal((size, 2), np.float32)
-    test = np.random.default_rng(1).standard_normal((sizes["test"], 2), np.float32)
-    epoch = size // BATCH_SIZE
-    steps = sizes["epochs"] * epoch
-    averages, leak = points.averages(steps), points.half_leak(leaky, steps)
-    gan = points.stack(Method(loss, ADAM), seeds, NETWORKS, Replay(latents), averages, leak)
+    o = SimpleNamespace(**options)
+    data = mixtures.ring(o.size, seed=0)[0]
+    latents = np.random.default_rng(0).standard_normal((o.size, 2), np.float32)
+    test = np.random.default_rng(1).standard_normal((o.test, 2), np.float32)
+    epoch = o.size // BATCH_SIZE
+    steps = o.epochs * epoch
+    averages, leak = points.averages(steps), points.half_leak(o.leaky, steps)
+    gan = points.stack(Method(o.loss, ADAM), o.seeds, NETWORKS, Replay(latents), averages, leak)
     real = functools.partial(replayed, data)
     rows = []
-    middle = folder / f"{fork}-{seeds[0]}.npz" if fork else None
-    every = sizes["every"] * epoch
-    for step in points.train(gan, real, BATCH_SIZE, steps, every, middle, progress):
+    middle = folder / f"{o.fork}-{o.seeds[0]}.npz" if o.fork else None
+    every = o.every * epoch
+    for step, _ in points.train(gan, real, BATCH_SIZE, steps, every, middle, progress):
         for column, made in points.samples(gan, test).items():
-            for seed, generated in zip(seeds, made, strict=True):
+            for seed, generated in zip(o.seeds, made, strict=True):
                 coverage = mode_coverage(generated, mixtures.ring_centers(MODES), SIGMA)
                 row = {"seed": seed, "epoch": step // epoch, "generator": column}
                 rows.append(row | {key: round(value, 6) for key, value in coverage.items()})
@@ -165,7 +157,7 @@ def alpha_parts(budget: str, table: list[Row], results: Results) -> list[str]:
         epoch: [counts(raw, game=game, epoch=epoch) for game in ALPHA_GAMES]
         for epoch in sorted({row["epoch"] for row in table})
     }
-    last = list(by_epoch.values())[-1]
+    last = max(by_epoch)
     lines = [
         [str(epoch), *(f"{100 * good / n:.0f} / {100 * bad / n:.0f}" for good, bad, n in games)]
         for epoch, games in by_epoch.items()
@@ -173,9 +165,9 @@ def alpha_parts(budget: str, table: list[Row], results: Results) -> list[str]:
     lines.append(["paper", *(f"{good} / {bad}" for good, bad in PAPER.values())])
     caption = "Success and failure against alpha_D, with Wilson's 95 % intervals; crosses: paper."
     return [
-        f"Saturating objective, alpha_G = 1, after {len(by_epoch)} epochs. The paper takes the "
+        f"Saturating objective, alpha_G = 1, after {last} epochs. The paper takes the "
         f"generator as trained (average none), {PAPER_EPOCHS} epochs and {PAPER_SEEDS} seeds.",
-        pages.drawing(_alpha_figure(last), caption),
+        pages.drawing(_alpha_figure(by_epoch[last]), caption),
         *_tables(table, dict.fromkeys(list(ALPHA_GAMES)[:-1], "alpha_1")),
         pages.heading("By epoch"),
         "Success / failure of the generator as trained, in percent.",
@@ -208,7 +200,7 @@ def _head(cell: Cell) -> Row:
     return {"game": cell.name.rsplit("-", 1)[0]}
 
 
-_TITLE = "The ring: averages and LeakyEMA"
-RING = Experiment("ring", _TITLE, __doc__, cells, _head, parts)
-_TITLE = "The ring under alpha-losses"
-ALPHA_RING = Experiment("alpha_ring", _TITLE, __doc__, alpha_cells, _head, alpha_parts)
+RING = Experiment("ring", "The ring: averages and LeakyEMA", __doc__, cells, _head, parts)
+ALPHA_RING = Experiment(
+    "alpha_ring", "The ring under alpha-losses", __doc__, alpha_cells, _head, alpha_parts
+)

@@ -11,6 +11,7 @@ negative difference is a smaller distance.
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from keras import ops
@@ -91,23 +92,21 @@ def cells(budget: str) -> list[Cell]:
     ]
 
 
-def measure(
-    problem: str, method: str, leaky: bool, folder: Path, progress: Progress, **sizes: int
-) -> dict[str, Any]:
+def measure(folder: Path, progress: Progress, **options: Any) -> dict[str, Any]:
     """Trains a stack of seeds.
 
     Returns:
         ``rows``: one for each seed and column, the distance in the mean over the last fifth of
         training; ``samples``: a picture of each column at the end.
     """
-    real, steps = PROBLEMS[problem], sizes["steps"]
-    averages = {"ema": {"rule": "ema", "decay": 0.999}}
-    seeds, leak = range(sizes["seeds"]), points.half_leak(leaky, steps)
-    gan = points.stack(METHODS[method], seeds, NETWORKS, Normal(2), averages, leak)
-    distances = points.Distances(real, sizes["count"])
-    middle = folder / f"{problem}-{method}.npz"
-    for step in points.train(gan, real, BATCH_SIZE, steps, steps // 20, middle, progress):
-        if step > 0.8 * steps:
+    o = SimpleNamespace(**options)
+    real, averages = PROBLEMS[o.problem], {"ema": {"rule": "ema", "decay": 0.999}}
+    leak = points.half_leak(o.leaky, o.steps)
+    gan = points.stack(METHODS[o.method], range(o.seeds), NETWORKS, Normal(2), averages, leak)
+    distances = points.Distances(real, o.count)
+    middle = folder / f"{o.problem}-{o.method}.npz"
+    for step, _ in points.train(gan, real, BATCH_SIZE, o.steps, o.steps // 20, middle, progress):
+        if step > 0.8 * o.steps:
             made = distances.measure(gan, step, wasserstein_1=wasserstein_1)
     return {"rows": distances.rows(), "samples": points.shown(made)}
 

@@ -224,5 +224,4 @@ def _add_legend(figure: Figure, columns: int = 8) -> None:
     labelled = [axis.get_legend_handles_labels() for axis in figure.axes]
     entries = {label: handle for pair in labelled for handle, label in zip(*pair, strict=True)}
     labels = sorted(entries, key=lambda label: entries[label].get_linestyle() == "None")
-    handles = [entries[label] for label in labels]
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    figure.legend([entries[x] for x in labels], labels, loc="outside lower center", ncols=columns)
