@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from benchmarks import mimicry
-from tfgan_ema.cli import command
+from tfgan_ema import command
 from tfgan_ema.errors import UsageError, unknown
 
 NETWORKS = {"sngan_32": 32, "sngan_128": 128}

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from tfgan_ema.cli import command
+from tfgan_ema import command
 
 PEERS = Path(__file__).parents[1] / "tests" / "metrics"  # how the peers are called: in the tests
 

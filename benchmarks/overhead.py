@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from tfgan_ema.cli import command
+from tfgan_ema import command
 from tfgan_ema.errors import unknown
 
 FLAGS = command.new_flags()

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from tfgan_ema.cli import command
+from tfgan_ema import command
 
 FLAGS = command.new_flags()
 flags.DEFINE_float("seconds", 5.0, "Length of one timing.", lower_bound=0.1, flag_values=FLAGS)

@@ -19,7 +19,7 @@ from pathlib import Path
 from absl import flags
 
 from benchmarks.train_step import NETWORKS, ours
-from tfgan_ema.cli import command
+from tfgan_ema import command
 
 FLAGS = command.new_flags()
 flags.DEFINE_enum("network", "sngan_128", list(NETWORKS), "Whose step.", flag_values=FLAGS)

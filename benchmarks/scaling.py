@@ -27,7 +27,7 @@ from typing import Any
 from absl import flags
 
 from benchmarks.train_step import flops
-from tfgan_ema.cli import command
+from tfgan_ema import command
 from tfgan_ema.errors import UsageError
 
 FLAGS = command.new_flags()

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from tfgan_ema.cli import command
+from tfgan_ema import command
 
 FLAGS = command.new_flags()
 flags.DEFINE_integer("repeats", 7, "Runs of each contender.", lower_bound=1, flag_values=FLAGS)

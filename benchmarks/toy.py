@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from tfgan_ema.cli import command
+from tfgan_ema import command
 
 FLAGS = command.new_flags()
 flags.DEFINE_float("seconds", 10.0, "Length of a measurement.", flag_values=FLAGS)

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from benchmarks import mimicry
-from tfgan_ema.cli import command
+from tfgan_ema import command
 
 FLAGS = command.new_flags()
 flags.DEFINE_integer("repeats", 7, "Turns of each contender.", flag_values=FLAGS)

@@ -25,12 +25,13 @@ def test_an_error_leaves_the_old_content(tmp_path, folder):
         (path / "kept").touch()
     else:
         path.write_text("kept")
-    with pytest.raises(RuntimeError), files.replacing(path) as temporary:
-        if folder:
-            temporary.mkdir()
-        else:
-            temporary.write_text("half")
-        raise RuntimeError
+
+    def fail():
+        with files.replacing(path) as temporary:
+            temporary.mkdir() if folder else temporary.write_text("half")
+            raise RuntimeError
+
+    pytest.raises(RuntimeError, fail)
     assert os.listdir(tmp_path) == ["a"]
     assert os.listdir(path) == ["kept"] if folder else path.read_text() == "kept"
 

@@ -28,7 +28,7 @@ def trained(policy, jit_compile, seeds=range(8), steps=3000):
         averages=[tg.EMA(0.99)],
         seed=tuple(seeds),
     )
-    adam = {"name": "adam", "learning_rate": 1e-3, "beta_1": 0.5}
+    adam = {"kind": "adam", "learning_rate": 1e-3, "beta_1": 0.5}
     gan.compile(adam, dict(adam), jit_compile=jit_compile)
     real = points.mixture(CENTERS, SIGMA)
     gan.run(lambda step: real(64 * len(gan.seed), gan.draws("data/", step)), steps)

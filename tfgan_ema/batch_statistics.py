@@ -17,6 +17,7 @@ import numpy as np
 from keras import ops
 
 from tfgan_ema.engines import Tensor
+from tfgan_ema.layers.base import all_layers
 
 BATCHES = 16  # in a standing estimate
 
@@ -25,7 +26,7 @@ def layers(generator: keras.Model) -> list[keras.layers.BatchNormalization]:
     """The batch-normalisation layers of a generator, also those inside other layers."""
     return [
         layer
-        for layer in generator._flatten_layers()  # Keras has no public walk into composite layers
+        for layer in all_layers(generator)
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
 

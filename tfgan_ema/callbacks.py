@@ -29,19 +29,14 @@ GAP = 8  # white pixels between the halves of a sample grid
 
 
 class Periodic(keras.callbacks.Callback):
-    """Calls ``act(step)`` whenever training passes a multiple of ``every`` generator steps."""
+    """Calls ``act(step)`` whenever training passes a multiple of ``every`` generator steps.
+
+    ``None`` means never; an interval below 1 is a UsageError.
+    """
 
     model: GAN
 
     def __init__(self, every: int | None) -> None:
-        """Creates the callback.
-
-        Args:
-            every: generator steps between two calls; ``None`` means never.
-
-        Raises:
-            UsageError: an interval below 1.
-        """
         super().__init__()
         if every is not None and not (isinstance(every, int) and every >= 1):
             raise UsageError(
@@ -54,11 +49,9 @@ class Periodic(keras.callbacks.Callback):
         """What is done at ``step``."""
 
     def on_train_begin(self, logs: Mapping | None = None) -> None:
-        """Remembers where training starts."""
         self._last = self.model.steps_done
 
     def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
-        """Acts at a boundary."""
         step = self.model.steps_done
         if self.every and step // self.every > self._last // self.every:
             self.act(step)
@@ -70,6 +63,18 @@ class EMACallback(Periodic):
 
     The averaging itself happens inside the compiled step. Once an epoch, the distance between the
     averaged and the raw weights is logged as ``distance/NAME``.
+
+    Args:
+        decay: of the average to attach to a GAN without averages; ``None`` uses those that the GAN
+            has.
+        start_step: the step at which this average starts.
+        save_to: where the generator of the first average is saved: a ``.keras`` file, or the folder
+            of a SavedModel if the name has no ending. ``{step}`` in it stands for the generator
+            step. What exists there is replaced.
+        every: generator steps between two saves; ``None`` saves when training ends.
+
+    Raises:
+        UsageError: a value out of range.
 
     Example::
 
@@ -85,20 +90,6 @@ class EMACallback(Periodic):
         save_to: str | os.PathLike | None = None,
         every: int | None = None,
     ) -> None:
-        """Creates the callback.
-
-        Args:
-            decay: of the average to attach to a GAN without averages; ``None`` uses those that the
-                GAN has.
-            start_step: the step at which this average starts.
-            save_to: where the generator of the first average is saved: a ``.keras`` file, or the
-                folder of a SavedModel if the name has no ending. ``{step}`` in it stands for the
-                generator step. What exists there is replaced.
-            every: generator steps between two saves; ``None`` saves when training ends.
-
-        Raises:
-            UsageError: a value out of range.
-        """
         super().__init__(every)
         self.rule = None if decay is None else averaging.EMA(decay, start_step=start_step)
         self.save_to = None if save_to is None else os.fspath(save_to)
@@ -133,12 +124,10 @@ class EMACallback(Periodic):
             )
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Logs the distances."""
         if logs is not None:
             logs |= _distances(self.model)
 
     def act(self, step: int) -> None:
-        """Saves the averaged generator."""
         generator = self.model.ready_generator(0)  # on every worker
         if not devices.is_chief(self.model):
             return
@@ -152,7 +141,6 @@ class EMACallback(Periodic):
             export.saved_model(self.model, path, overwrite=True)
 
     def on_train_end(self, logs: Mapping | None = None) -> None:
-        """Saves the averaged generator, unless that happens at an interval."""
         if self.save_to and not self.every:
             self.act(self.model.steps_done)
 
@@ -165,7 +153,8 @@ class SampleGrid(Periodic):
     """Draws the raw and the averaged generator side by side, always from the same latents.
 
     Writes ``WORKDIR/samples/step_XXXXXXXX.png`` (left raw, right averaged) and a TensorBoard image.
-    Points are drawn as a scatter plot of the averaged generator over ``reference``.
+    Each half has ``count`` samples. Points are drawn as a scatter plot of the averaged generator
+    over ``reference``.
     """
 
     def __init__(
@@ -178,14 +167,12 @@ class SampleGrid(Periodic):
         reference: np.ndarray | None = None,
         events: Events | None = None,
     ) -> None:
-        """Creates the callback; ``count`` samples in each half."""
         super().__init__(every)
         self.reference = reference
         self.folder = Path(workdir) / "samples"
         self.count, self.seed, self.events = count, seed, events
 
     def act(self, step: int) -> None:
-        """Writes the picture of this step."""
         generators = ("raw", 0) if self.model.averages else ("raw",)
         sets = [self.model.sample(self.count, self.seed, average=name) for name in generators]
         if not devices.is_chief(self.model):
@@ -212,25 +199,18 @@ class Checkpoint(Periodic):
     def __init__(
         self, workdir: str | os.PathLike, *, every: int | None = 1000, keep: int = 3
     ) -> None:
-        """Creates the callback.
-
-        Raises:
-            UsageError: a value out of range.
-        """
         super().__init__(every)
         if not (isinstance(keep, int) and keep >= 1):
             raise UsageError(f"Checkpoint keep {keep!r}: expected a whole number >= 1.")
         self.folder, self.keep = Path(workdir) / "checkpoints", keep
 
     def on_train_begin(self, logs: Mapping | None = None) -> None:
-        """Clears what a killed run left half-written."""
         super().on_train_begin(logs)
         self._due: int | None = None
         if devices.is_chief(self.model):
             files.clear_leftovers(self.folder)
 
     def act(self, step: int) -> None:
-        """Notes that this step is due."""
         self._due = step
 
     def on_train_batch_begin(self, batch: int, logs: Mapping | None = None) -> None:
@@ -240,19 +220,18 @@ class Checkpoint(Periodic):
             self._due = None
 
     def on_train_end(self, logs: Mapping | None = None) -> None:
-        """Saves the last step, unless it is saved already."""
-        step = self.model.steps_done
-        if step and step not in checkpoint.checkpoints(self.folder):
-            self._save(step)
+        if self.model.steps_done:
+            self._save(self.model.steps_done)
 
     def _save(self, step: int) -> None:
+        means = _running_means(self.model)  # on every worker: reading sums over them
         if not devices.is_chief(self.model):
             return
         arrays = checkpoint.to_arrays(self.model.state())
         if not all(np.isfinite(value).all() for value in arrays.values()):
             return
         path = checkpoint.path_of(self.folder, step)
-        checkpoint.write(path, arrays, step=step, running_means=_running_means(self.model))
+        checkpoint.write(path, arrays, step=step, running_means=means)
         found = checkpoint.checkpoints(self.folder)
         for old in list(found)[: -self.keep]:
             found[old].unlink(missing_ok=True)
@@ -261,18 +240,18 @@ class Checkpoint(Periodic):
 class StopOnNaN(keras.callbacks.Callback):
     """Stops training when a logged value is NaN or infinite.
 
+    ``workdir`` is where `Checkpoint` saves.
+
     Attributes:
         message: one line saying what happened and where the last good checkpoint is, or ``None``.
     """
 
     def __init__(self, workdir: str | os.PathLike | None = None) -> None:
-        """Creates the guard; ``workdir`` is where `Checkpoint` saves."""
         super().__init__()
         self.folder = None if workdir is None else Path(workdir) / "checkpoints"
         self.message: str | None = None
 
     def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
-        """Looks at the running means."""
         bad = [name for name, value in (logs or {}).items() if not math.isfinite(float(value))]
         if not bad:
             return
@@ -298,12 +277,10 @@ class MetricsLog(Periodic):
     def __init__(
         self, workdir: str | os.PathLike, *, every: int | None = 100, events: Events | None = None
     ) -> None:
-        """Creates the callback."""
         super().__init__(every)
         self.workdir, self.events = Path(workdir), events
 
     def on_train_begin(self, logs: Mapping | None = None) -> None:
-        """Opens the table; rows beyond the restored step are dropped."""
         super().on_train_begin(logs)
         self._clock, self._row = time.perf_counter(), self._last
         path = checkpoint.path_of(self.workdir / "checkpoints", self._last)
@@ -319,12 +296,10 @@ class MetricsLog(Periodic):
                 variable.assign(value)
 
     def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
-        """Writes a row at a boundary."""
         self._logs = logs or {}
         super().on_train_batch_end(batch, logs)
 
     def act(self, step: int) -> None:
-        """Writes the row of this step."""
         values = {name: float(value) for name, value in self._logs.items()} | _distances(self.model)
         self.model.reset_metrics()
         now = time.perf_counter()
@@ -341,7 +316,6 @@ class MetricsLog(Periodic):
 
 
 def _running_means(gan: GAN) -> dict[str, list[float]]:
-    """The sums and counts behind the logs."""
     return {
         metric.name: [float(ops.convert_to_numpy(variable)) for variable in metric.variables]
         for metric in gan.metrics
@@ -355,6 +329,16 @@ class Evaluate(Periodic):
     copies the checkpoint that is best by ``best_metric`` to ``checkpoints/best.npz``, and starts a
     leak with ``start_step="auto"`` once the metric of the leaking average has flattened (see
     `mixing.plateau`).
+
+    Args:
+        evaluator: a `metrics.Evaluator`, or any ``f(sample_fn) -> {name: value}`` where
+            ``sample_fn(count, seed)`` draws samples.
+        workdir: where to write.
+        every: generator steps between two evaluations.
+        best_metric: the metric that picks the best checkpoint and starts an automatic leak; by
+            default the evaluator's first.
+        smaller_is_better: its direction.
+        events: TensorBoard events.
     """
 
     def __init__(
@@ -367,24 +351,11 @@ class Evaluate(Periodic):
         smaller_is_better: bool = True,
         events: Events | None = None,
     ) -> None:
-        """Creates the callback.
-
-        Args:
-            evaluator: a `metrics.Evaluator`, or any ``f(sample_fn) -> {name: value}`` where
-                ``sample_fn(count, seed)`` draws samples.
-            workdir: where to write.
-            every: generator steps between two evaluations.
-            best_metric: the metric that picks the best checkpoint and starts an automatic leak;
-                the evaluator's first unless given.
-            smaller_is_better: its direction.
-            events: TensorBoard events.
-        """
         super().__init__(every)
         self.evaluator, self.workdir, self.events = evaluator, Path(workdir), events
         self.best_metric, self.sign = best_metric, 1.0 if smaller_is_better else -1.0
 
     def on_train_begin(self, logs: Mapping | None = None) -> None:
-        """Reads the history of an interrupted run."""
         super().on_train_begin(logs)
         self._table = Table(self.workdir / "evaluation.csv", self._last)
         self._history: dict[str, list[tuple[int, float]]] = {}
@@ -396,7 +367,6 @@ class Evaluate(Periodic):
         self._history.setdefault(generator, []).append((step, self.sign * value))
 
     def act(self, step: int) -> None:
-        """Evaluates all generators at this step."""
         best_before = min((v for h in self._history.values() for _, v in h), default=math.inf)
         for name in ("raw", *(average.name for average in self.model.averages)):
             scores = dict(self.evaluator(functools.partial(self.model.sample, average=name)))

@@ -293,7 +293,7 @@ def _parse(config: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The kind of a configuration and its options, checked and completed, without ``None``."""
     config = {"kind": config} if isinstance(config, str) else config
     options = {key: value for key, value in config.items() if value is not None}
-    kind = options.pop("kind", None) or options.pop("name", None)  # "name" until all say "kind"
+    kind = options.pop("kind", None)
     if kind is None:
         raise UsageError(f"optimizer {options} has no kind; known: {', '.join(names())}.")
     if kind not in _OPTIMIZERS:

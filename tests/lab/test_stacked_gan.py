@@ -24,7 +24,7 @@ BATCH = 8
 STEPS = 200
 REAL = points.mixture(mixtures.grid_centers(), 0.2)
 
-ADAM = {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5}
+ADAM = {"kind": "adam", "learning_rate": 2e-4, "beta_1": 0.5}
 METHODS = {
     **grid.METHODS,
     "relativistic_average": Method({"loss": "relativistic_average"}, ADAM),
@@ -66,7 +66,7 @@ def test_a_stack_of_one_equals_plain_networks_under_fit():
     stack = build("baseline", (5,))
     trained(stack, 60)
 
-    plain = zoo.build("mlp", **points._tuples(NETWORKS))
+    plain = zoo.build("mlp", **NETWORKS)
     fresh = build("baseline", (5,))
     for network, stacked in zip(plain, (fresh.generator, fresh.discriminator), strict=True):
         network.set_weights(slice_weights(stacked, 0))
@@ -119,7 +119,8 @@ def test_replayed_latents_come_back_every_epoch():
 def test_one_seed_is_copied_into_plain_networks(rng):
     gan = build("baseline", (1, 2))
     trained(gan, 5)
-    generator, _ = points.single(gan, 1, NETWORKS)
+    generator, _ = zoo.build("mlp", **NETWORKS)
+    generator.set_weights(slice_weights(gan.generator, 1))
     z = rng.normal(size=(6, 2)).astype("float32")
     stacked = gan.generate(np.tile(z, (2, 1)), average="raw")
     np.testing.assert_allclose(generator(z), stacked[6:], atol=1e-6)
@@ -137,7 +138,7 @@ def test_one_seed_is_copied_into_plain_networks(rng):
     ],
 )
 def test_what_would_mix_the_seeds_is_refused(options, words):
-    networks = stacked_mlp((1, 2), **points._tuples(NETWORKS))
+    networks = stacked_mlp((1, 2), **NETWORKS)
     with pytest.raises(UsageError, match=words) as error:
         StackedGAN(*networks, latent=2, **{"seed": (1, 2)} | options)
     assert "\n" not in str(error.value)
@@ -153,5 +154,5 @@ def test_a_stack_serves_no_single_samples():
 def test_losses_with_means_see_their_own_seed_only():
     gan = build("baseline", (1, 2))
     logits = np.arange(8, dtype="float32")
-    np.testing.assert_allclose(gan._batch_mean(tf.constant(logits)), [1.5] * 4 + [5.5] * 4)
+    np.testing.assert_allclose(gan.players.batch_mean(tf.constant(logits)), [1.5] * 4 + [5.5] * 4)
     assert losses.get("relativistic_average").generator_needs_real

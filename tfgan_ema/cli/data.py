@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from tfgan_ema.cli.command import new_flags, run
+from tfgan_ema.command import new_flags, run
 from tfgan_ema.errors import UsageError, unknown
 
 FLAGS = new_flags()

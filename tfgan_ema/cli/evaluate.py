@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from tfgan_ema import __version__, files
-from tfgan_ema.cli import command, tables
+from tfgan_ema import __version__, command, files
+from tfgan_ema.cli import tables
 from tfgan_ema.errors import UsageError
 
 if TYPE_CHECKING:

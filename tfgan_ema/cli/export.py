@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from tfgan_ema.cli import command
+from tfgan_ema import command
 from tfgan_ema.errors import UsageError
 
 USAGE = """

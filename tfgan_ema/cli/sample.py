@@ -8,7 +8,7 @@ from pathlib import Path
 
 from absl import flags
 
-from tfgan_ema.cli import command
+from tfgan_ema import command
 from tfgan_ema.errors import UsageError
 from zoo import shipped
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from tfgan_ema.cli import command
+from tfgan_ema import command
 from tfgan_ema.errors import UsageError, unknown
 
 if TYPE_CHECKING:

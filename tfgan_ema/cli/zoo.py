@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 import zoo
-from tfgan_ema import files
-from tfgan_ema.cli import command, tables
+from tfgan_ema import command, files
+from tfgan_ema.cli import tables
 from tfgan_ema.errors import UsageError, unknown
 from zoo import shipped
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
 from keras import ops
 
 Tensor = Any
@@ -28,7 +27,7 @@ def upsampled_convolution(x: Tensor, turned: Tensor) -> Tensor:
     """
     _, height, width, _ = x.shape
     folded = turned[::-1, ::-1]
-    x = jnp.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+    x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
     pixels = [
         [
             ops.conv(
@@ -40,5 +39,5 @@ def upsampled_convolution(x: Tensor, turned: Tensor) -> Tensor:
         ]
         for a in range(2)
     ]
-    rows = [jnp.stack(row, axis=3) for row in pixels]
-    return jnp.reshape(jnp.stack(rows, axis=2), (-1, 2 * height, 2 * width, turned.shape[-1]))
+    rows = [ops.stack(row, axis=3) for row in pixels]
+    return ops.reshape(ops.stack(rows, axis=2), (-1, 2 * height, 2 * width, turned.shape[-1]))

@@ -27,7 +27,7 @@ def batch_norm(
         x=x, scale=gamma, offset=beta, mean=none, variance=none, epsilon=epsilon
     )
     count = tf.cast(tf.size(x) / tf.size(mean), "float32")
-    return outputs, mean, variance * (count - 1) / count
+    return outputs, mean, variance * ((count - 1) / count)
 
 
 def adam(

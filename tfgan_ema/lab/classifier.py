@@ -15,8 +15,7 @@ import keras
 import numpy as np
 from absl import flags
 
-from tfgan_ema import data
-from tfgan_ema.cli import command
+from tfgan_ema import command, data
 from tfgan_ema.errors import unknown
 from tfgan_ema.metrics import classifier
 from tfgan_ema.metrics.networks import grey_classifier

@@ -23,8 +23,8 @@ class BatchNorm(keras.layers.BatchNormalization):
         if training and self.trainable and images and single and not self.renorm:
             normalised = engines.kernels().batch_norm(
                 ops.cast(inputs, "float32"),
-                self.gamma if self.scale else ops.ones_like(self.moving_mean),
-                self.beta if self.center else ops.zeros_like(self.moving_mean),
+                self.gamma if self.scale else ops.ones(self.moving_mean.shape),
+                self.beta if self.center else ops.zeros(self.moving_mean.shape),
                 self.epsilon,
             )
         if normalised is None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from tfgan_ema.cli.command import new_flags, run
+from tfgan_ema.command import new_flags, run
 from tfgan_ema.errors import UsageError, unknown
 from tfgan_ema.lab.commands.reproduce import output_folder
 

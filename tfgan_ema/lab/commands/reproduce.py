@@ -8,7 +8,7 @@ from pathlib import Path
 
 from absl import flags
 
-from tfgan_ema.cli.command import new_flags, run
+from tfgan_ema.command import new_flags, run
 from tfgan_ema.errors import UsageError, unknown
 
 _LAB = "tfgan_ema.lab"

@@ -1,6 +1,6 @@
 """What every command does around its work."""
 
-from tfgan_ema.cli import command
+from tfgan_ema import command
 
 
 def test_an_interruption_is_one_line_and_no_traceback(capsys):
