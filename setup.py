@@ -19,7 +19,7 @@ TEST = [
 
 setup(
     name="tfgan_ema",
-    version="0.1.0",
+    version="0.2.0",
     description="GANs with averaged generators, for TensorFlow and Keras 3",
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

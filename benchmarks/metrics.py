@@ -25,8 +25,8 @@ from tfgan_ema import command
 PEERS = Path(__file__).parents[1] / "tests" / "metrics"  # how the peers are called: in the tests
 
 FLAGS = command.new_flags()
-flags.DEFINE_integer("repeats", 3, "Runs of each contender.", flag_values=FLAGS)
-flags.DEFINE_list("only", [], "Some of the comparisons; all.", flag_values=FLAGS)
+flags.DEFINE_integer("repeats", 3, "Number of runs of each contender.", flag_values=FLAGS)
+flags.DEFINE_list("only", [], "Comparisons to run (default: all).", flag_values=FLAGS)
 
 
 def frechet_ours(a, b):

@@ -31,7 +31,8 @@ def test_an_error_leaves_the_old_content(tmp_path, folder):
             temporary.mkdir() if folder else temporary.write_text("half")
             raise RuntimeError
 
-    pytest.raises(RuntimeError, fail)
+    with pytest.raises(RuntimeError):
+        fail()
     assert os.listdir(tmp_path) == ["a"]
     assert os.listdir(path) == ["kept"] if folder else path.read_text() == "kept"
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from tfgan_ema import losses
+from tfgan_ema.alpha import alpha_loss
 from tfgan_ema.errors import UsageError
 from tfgan_ema.interop import tfgan
 
@@ -221,7 +222,7 @@ def with_derivatives(objective, logits):
 @pytest.mark.parametrize("xla", [False, True])
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_alpha_in_float32_is_the_fifty_digit_one(alpha, xla):
-    elementwise = functools.partial(losses._alpha_loss, alpha=alpha)
+    elementwise = functools.partial(alpha_loss, alpha=alpha)
     run = tf.function(functools.partial(with_derivatives, elementwise), jit_compile=xla)
     value, slope, bend = (part.numpy().astype("float64") for part in run(tf.constant(LOGITS)))
     exact_value, exact_slope, exact_bend, exponent = fifty_digits(alpha)
@@ -253,7 +254,7 @@ def test_alpha_objectives_put_each_alpha_at_its_player(alpha_d, alpha_g, saturat
 def test_alpha_at_logit_zero_has_the_known_values():
     known = {0.2: 3.75, 0.5: 1, 0.9: 0.721, 1: 0.6931, 1.2: 0.655, 2: 0.586, math.inf: 0.5}
     for alpha, value in known.items():
-        assert float(losses._alpha_loss(ops.zeros(1), alpha)[0]) == pytest.approx(value, abs=6e-4)
+        assert float(alpha_loss(ops.zeros(1), alpha)[0]) == pytest.approx(value, abs=6e-4)
 
 
 def test_alpha_one_is_the_usual_gan():
@@ -298,7 +299,7 @@ def test_alpha_warns_outside_its_valid_region(alpha_d, alpha_g, saturating, vali
 @settings(max_examples=60, deadline=None)
 def test_alpha_is_finite_and_falls_everywhere(alpha, logits):
     value, slope, _ = with_derivatives(
-        functools.partial(losses._alpha_loss, alpha=alpha), tf.constant(logits, tf.float32)
+        functools.partial(alpha_loss, alpha=alpha), tf.constant(logits, tf.float32)
     )
     assert np.isfinite(value).all()
     assert np.isfinite(slope).all()

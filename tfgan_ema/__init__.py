@@ -1,7 +1,6 @@
-"""Stable GAN training by generator averaging and LeakyEMA, for TensorFlow and Keras 3.
+"""GANs with averaged generators, for TensorFlow and Keras 3.
 
-Names are imported when first used, so ``import tfgan_ema.lab.dynamics`` loads neither Keras nor
-TensorFlow.
+Names are imported when first used: `tfgan_ema.lab.dynamics` loads neither Keras nor TensorFlow.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _NAMES = {
     "GAN": "gan",

@@ -17,13 +17,10 @@ from typing import Any, ClassVar
 
 from keras import ops
 
+from tfgan_ema.alpha import alpha_loss, minimises_a_divergence
 from tfgan_ema.errors import UsageError, unknown
 
 BatchMean = Callable[[Any], Any]
-
-# Where exp(t) of the alpha loss is continued by its tangent. float32 ends at exp(88.7); the room
-# above exp(80) is for the tangent itself and for sums over a batch.
-_LARGEST_EXPONENT = 80.0
 
 
 class Loss:
@@ -200,7 +197,7 @@ class Alpha(_Separable):
             object.__setattr__(self, option, value)
         if not isinstance(self.saturating, bool):
             raise UsageError(f"alpha: saturating={self.saturating!r} is not True or False.")
-        if not _is_valid_alpha_pair(self.alpha_d, self.alpha_g, self.saturating):
+        if not minimises_a_divergence(self.alpha_d, self.alpha_g, self.saturating):
             region = (
                 "(alpha_d <= 1 and alpha_g > alpha_d/(alpha_d + 1)) or "
                 "(alpha_d > 1 and alpha_d/2 < alpha_g <= alpha_d)"
@@ -214,15 +211,15 @@ class Alpha(_Separable):
             )
 
     def _on_real(self, logits):
-        return _alpha_loss(logits, self.alpha_d)
+        return alpha_loss(logits, self.alpha_d)
 
     def _on_fake(self, logits):
-        return _alpha_loss(-logits, self.alpha_d)
+        return alpha_loss(-logits, self.alpha_d)
 
     def _on_generated(self, logits):
         if self.saturating:
-            return -_alpha_loss(-logits, self.alpha_g)
-        return _alpha_loss(logits, self.alpha_g)
+            return -alpha_loss(-logits, self.alpha_g)
+        return alpha_loss(logits, self.alpha_g)
 
 
 @dataclass(frozen=True)
@@ -393,37 +390,3 @@ def _number(loss: str, option: str, value: object) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise UsageError(f"{loss}: {option}={value!r} is not a number.") from None
-
-
-def _alpha_loss(logits, alpha: float):
-    """l1(s) = (1 - sigmoid(s)^k)/k with k = (alpha - 1)/alpha, elementwise."""
-    k = 1.0 if alpha == math.inf else (alpha - 1.0) / alpha
-    return -_scaled_expm1(ops.log_sigmoid(logits), k)
-
-
-def _scaled_expm1(x, k: float):
-    """``(e^(k x) - 1)/k``, past ``k x = _LARGEST_EXPONENT`` along the tangent there.
-
-    Its derivative is e^(k x) in every backend. The left piece is there for that: ``expm1`` may be
-    differentiated as ``expm1 + 1``, which has no digits left below -17, where ``exp`` keeps them
-    all. Pieces that could overflow outside their range are clamped a little beyond the joint, not
-    at it: at a tie backends differ about the derivative of a clamp.
-    """
-    t = k * x
-    if abs(k) < 1e-5:  # t is so small that three terms of the series are exact
-        return x * (1.0 + t / 2.0 + ops.square(t) / 6.0)
-    end = _LARGEST_EXPONENT
-    left = (ops.exp(ops.minimum(t, 0.0)) - 1.0) / k
-    middle = ops.expm1(ops.clip(t, -2.0, end + 1.0)) / k
-    tangent = math.exp(end) / k * (t - end + 1.0) - 1.0 / k
-    return ops.where(t < -1.0, left, ops.where(t > end, tangent, middle))
-
-
-def _is_valid_alpha_pair(alpha_d: float, alpha_g: float, saturating: bool) -> bool:
-    """Whether G minimises a divergence at the optimal D, arXiv 2302.14320."""
-    if not saturating:
-        return 1 / alpha_d + 1 / alpha_g > 1
-    if alpha_d <= 1:
-        return alpha_g > alpha_d / (alpha_d + 1)
-    # Equal alphas are inside, infinite ones too, where the halves cannot be compared.
-    return alpha_g == alpha_d or alpha_d / 2 < alpha_g <= alpha_d

@@ -78,8 +78,8 @@ def test_both_ways_to_the_nuclear_norm_agree(rng, monkeypatch):
     hard = easy * np.geomspace(1, 1e-12, 50)
     for matrix in (easy, easy.T, hard):
         expected = honest(matrix).sum()
-        found = frechet._nuclear_norm(matrix, tolerance=1e-9 * expected)
-        assert found == pytest.approx(expected, rel=1e-9)
+        norm = frechet._nuclear_norm(matrix, tolerance=1e-9 * expected)
+        assert norm == pytest.approx(expected, rel=1e-9)
     assert len(taken) == 1
 
 

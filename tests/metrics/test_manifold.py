@@ -44,8 +44,8 @@ def test_equal_the_definition(n, m, width, k, far, single, block):
         real, generated = real.astype(np.float32), generated.astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbours, "BLOCK", block)
-        found = metrics.manifold_scores(real, generated, k=k)
-    assert found == pytest.approx(by_definition(real.astype(float), generated.astype(float), k))
+        scores = metrics.manifold_scores(real, generated, k=k)
+    assert scores == pytest.approx(by_definition(real.astype(float), generated.astype(float), k))
 
 
 def test_nearest_neighbours_equal_scikit_learn(rng):
@@ -101,17 +101,17 @@ def test_collapsed_generators_are_scored(rng):
     """All samples equal: exact duplicates, on a real point."""
     real = rng.standard_normal((100, 8)).astype(np.float32)
     generated = np.repeat(real[:1], 50, axis=0)
-    found = metrics.manifold_scores(real, generated, k=3)
-    assert found == pytest.approx(by_definition(real.astype(float), generated.astype(float), 3))
-    assert found["precision"] == 1
-    assert found["recall"] == 0.01
+    scores = metrics.manifold_scores(real, generated, k=3)
+    assert scores == pytest.approx(by_definition(real.astype(float), generated.astype(float), 3))
+    assert scores["precision"] == 1
+    assert scores["recall"] == 0.01
 
 
 def test_order_and_joint_rotation_do_not_matter(rng):
     a, b = rng.standard_normal((90, 6)), 0.7 * rng.standard_normal((80, 6))
     u, _ = np.linalg.qr(rng.standard_normal((6, 6)))
-    found = metrics.manifold_scores(a, b)
-    assert metrics.manifold_scores(rng.permutation(a) @ u, rng.permutation(b) @ u) == found
+    scores = metrics.manifold_scores(a, b)
+    assert metrics.manifold_scores(rng.permutation(a) @ u, rng.permutation(b) @ u) == scores
 
 
 def test_density_expects_one_for_equal_distributions(rng):

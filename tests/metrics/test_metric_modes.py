@@ -14,20 +14,20 @@ def ring():
 
 def test_true_samples_cover_every_mode(ring):
     points, component = mixtures.ring(25_000, seed=1)
-    found = metrics.mode_coverage(points, ring, 0.01)
-    assert found["modes"] == 8
+    scores = metrics.mode_coverage(points, ring, 0.01)
+    assert scores["modes"] == 8
     # In two dimensions the share within 3 standard deviations is 1 - exp(-9/2).
-    assert found["high_quality"] == pytest.approx(1 - np.exp(-4.5), abs=0.003)
+    assert scores["high_quality"] == pytest.approx(1 - np.exp(-4.5), abs=0.003)
     counts = np.bincount(component, minlength=8) + 1.0
-    assert found["mode_kl"] == pytest.approx(entropy(np.full(8, 1 / 8), counts), rel=1e-6)
+    assert scores["mode_kl"] == pytest.approx(entropy(np.full(8, 1 / 8), counts), rel=1e-6)
 
 
 def test_collapse_is_counted(ring):
-    found = metrics.mode_coverage(np.repeat(ring[:1], 1000, axis=0), ring, 0.01)
+    scores = metrics.mode_coverage(np.repeat(ring[:1], 1000, axis=0), ring, 0.01)
     smoothed = np.array([1001] + [1] * 7) / 1008
-    assert found["modes"] == 1
-    assert found["high_quality"] == 1
-    assert found["mode_kl"] == pytest.approx(np.mean(np.log(1 / 8 / smoothed)))
+    assert scores["modes"] == 1
+    assert scores["high_quality"] == 1
+    assert scores["mode_kl"] == pytest.approx(np.mean(np.log(1 / 8 / smoothed)))
 
 
 def test_the_edge_is_three_standard_deviations(ring):

@@ -38,10 +38,10 @@ def test_resizing_is_that_of_tensorflow_1(rng):
 
 def test_inception_equals_stored_torchscript_features(inception):
     images = inception_images.crops().astype(np.float32)
-    found = inception.predict_on_batch(networks.resize_like_tf1(images, 299))
+    computed = inception.predict_on_batch(networks.resize_like_tf1(images, 299))
     stored = np.load(STORED)["features"]
     assert stored.std() > 0.1
-    np.testing.assert_allclose(found, stored, atol=1e-4)
+    np.testing.assert_allclose(computed, stored, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -50,8 +50,8 @@ def test_inception_equals_torchscript_on_cifar10(inception):
     from tfgan_ema import data
 
     images = data.load("cifar10", split="test").batch(np.arange(64))[0]
-    found, _ = features.embed("inception", images)
-    np.testing.assert_allclose(found, inception_images.torchscript_features(images), atol=1e-4)
+    computed, _ = features.embed("inception", images)
+    np.testing.assert_allclose(computed, inception_images.torchscript_features(images), atol=1e-4)
 
 
 @pytest.mark.slow
@@ -79,8 +79,8 @@ def test_resnet50_equals_keras_applications(rng):
             layer.set_weights([held["fc1000/kernel"], held["fc1000/bias"]])
     images = rng.uniform(0, 255, (2, 224, 224, 3)).astype(np.float32)
     expected = peer.predict(keras.applications.resnet50.preprocess_input(images.copy()), verbose=0)
-    _, found = networks.resnet50(held).predict(images, verbose=0)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    _, computed = networks.resnet50(held).predict(images, verbose=0)
+    np.testing.assert_allclose(computed, expected, atol=1e-5)
 
 
 def test_folding_keeps_the_normalised_convolution(rng):
@@ -105,9 +105,9 @@ def test_folding_keeps_the_normalised_convolution(rng):
 def test_shipped_classifiers_are_small_and_whole(space, rng):
     assert classifier.path(space).stat().st_size < 400_000
     images = rng.integers(0, 256, (5, 28, 28, 1), dtype=np.uint8)
-    found, probabilities = features.embed(space, images)
-    assert found.shape == (5, 128)
-    assert found.min() >= 0
+    computed, probabilities = features.embed(space, images)
+    assert computed.shape == (5, 128)
+    assert computed.min() >= 0
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
@@ -144,8 +144,8 @@ def test_features_are_not_rounded_to_tf32(monkeypatch, rng):
 
 def test_pixels_and_points_are_their_own_features(rng):
     images = rng.integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)
-    found, probabilities = features.embed("pixels", images)
-    np.testing.assert_array_equal(found, images.reshape(3, 48) / np.float32(255))
+    computed, probabilities = features.embed("pixels", images)
+    np.testing.assert_array_equal(computed, images.reshape(3, 48) / np.float32(255))
     assert probabilities is None
     points = rng.standard_normal((3, 2))
     assert features.embed("points", points)[0] is points
@@ -156,8 +156,8 @@ def test_colours_are_converted_and_said_once(capsys, rng):
     colour = rng.integers(0, 256, (3, 28, 28, 3), dtype=np.uint8)
     for _ in range(2):
         converted, _ = features.embed("fashion_classifier", colour)
-    said = capsys.readouterr().err
-    assert said.count("fashion_classifier takes 1 channels, the images have 3") == 1
+    printed = capsys.readouterr().err
+    assert printed.count("fashion_classifier takes 1 channels, the images have 3") == 1
     from PIL import Image
 
     grey = np.stack([np.asarray(Image.fromarray(x).convert("L"))[..., None] for x in colour])

@@ -55,12 +55,12 @@ def agree_on_kernel(a, b, peer):
 
 
 def agree_on_manifolds(a, b, torch_fidelity, prdc):
-    found = metrics.precision_recall(a, b, k=3)
+    scores = metrics.precision_recall(a, b, k=3)
     for name, value in torch_fidelity.items():
-        close(found[name], value)
-    found = metrics.precision_recall(a, b, k=5) | metrics.density_coverage(a, b, k=5)
+        close(scores[name], value)
+    scores = metrics.precision_recall(a, b, k=5) | metrics.density_coverage(a, b, k=5)
     for name, value in prdc.items():
-        close(found[name], value)
+        close(scores[name], value)
 
 
 def agree_on_transport(a, b, peer):

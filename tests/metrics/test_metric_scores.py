@@ -41,8 +41,8 @@ def test_path_length_of_a_linear_generator(rng):
     t, epsilon = rng.uniform(size=(400, 1)), 1e-4
     start, end = (z0 + s * (z1 - z0) for s in (t, t + epsilon))
     lengths = np.square((z1 - z0) @ a.T).sum(axis=1)
-    found = metrics.perceptual_path_length(start @ a.T, end @ a.T, epsilon=epsilon, trim=0)
-    assert found == pytest.approx(lengths.mean(), rel=1e-6)
+    length = metrics.perceptual_path_length(start @ a.T, end @ a.T, epsilon=epsilon, trim=0)
+    assert length == pytest.approx(lengths.mean(), rel=1e-6)
     trimmed = metrics.perceptual_path_length(start @ a.T, end @ a.T, epsilon=epsilon)
     kept = np.sort(lengths)[3:-3]  # ranks of the 1 % and 99 % quantiles, both kept
     assert trimmed == pytest.approx(kept.mean(), rel=1e-6)

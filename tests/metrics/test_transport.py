@@ -46,7 +46,7 @@ def test_sliced_equals_repeated_samples(rows, rng):
 
 
 def test_floor_between_true_samples_of_the_grid():
-    """About .10 for the distance and .018 for the squared cost at 2,048 samples, spacing 1."""
+    """About 0.10 for the distance and 0.018 for the squared cost at 2,048 samples, spacing 1."""
     from tfgan_ema.data import mixtures
 
     a, b = (mixtures.grid(2048, seed=seed)[0] for seed in (0, 1))

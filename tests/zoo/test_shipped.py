@@ -1,4 +1,4 @@
-"""Trained models: made of a run, found by name, checked, shown; and those that come with us."""
+"""Trained models: made of a run, loaded by name, checked, shown; and those that come with us."""
 
 import functools
 import html.parser
@@ -125,8 +125,8 @@ def test_a_model_is_loaded_by_name_and_is_the_run_average(run, conditional, mode
 
 def test_check_holds_and_notices_what_has_changed(models, monkeypatch, capsys):
     assert main.main(["zoo", "check", "ring_mlp"]) == 0
-    said = capsys.readouterr().out
-    assert said.count("holds: ") == 1 + 3  # samples; modes, high_quality, mode_kl
+    printed = capsys.readouterr().out
+    assert printed.count("holds: ") == 1 + 3  # samples; modes, high_quality, mode_kl
     path = zoo.shipped.folder("ring_mlp") / "card.json"
     kept = path.read_text()
     card = json.loads(kept)

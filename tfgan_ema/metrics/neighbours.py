@@ -25,7 +25,6 @@ from threadpoolctl import threadpool_limits
 BLOCK = 1024  # rows and columns of a block of distances
 CHUNK = 2**16  # numbers in the differences held at a time: they stay in the cache
 FEW = 1 / 64  # a block with more open pairs than this share is done again in float64
-
 MOST_THREADS = 16  # each holds a few blocks
 
 Undecided = Callable[[np.ndarray, float], np.ndarray]

@@ -21,13 +21,13 @@ def perceptual_path_length(
             drops 1 % each.
 
     Raises:
-        UsageError: NaN, no samples, sets that do not pair, epsilon <= 0, trim not in [0, .5).
+        UsageError: NaN, no samples, sets that do not pair, epsilon <= 0, trim not in [0, 0.5).
     """
     start, end = as_pair(start, end)
     if len(start) != len(end):
         raise UsageError(f"{len(start)} starts and {len(end)} ends of paths: expected pairs.")
     if not epsilon > 0 or not 0 <= trim < 0.5:
-        raise UsageError(f"epsilon {epsilon}, trim {trim}: expected epsilon > 0, trim in [0, .5).")
+        raise UsageError(f"epsilon {epsilon}, trim {trim}: expected epsilon > 0, trim in [0, 0.5).")
     lengths = np.square(start - end).sum(axis=1) / epsilon**2
     low = np.quantile(lengths, trim, method="lower")
     high = np.quantile(lengths, 1 - trim, method="higher")
