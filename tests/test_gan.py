@@ -8,7 +8,7 @@ import toy
 from keras import ops
 
 import tfgan_ema as tg
-from tfgan_ema import averaging, batch_statistics, data, gan
+from tfgan_ema import batch_statistics, data, teacher
 from tfgan_ema.errors import UsageError
 
 
@@ -153,12 +153,12 @@ def test_leak_before_its_start_changes_nothing_and_runs_nothing():
 
 def test_a_leaking_average_goes_by_statistics_of_its_own(monkeypatch):
     """From its start on, every so many steps, those of the reference batch; until then copies."""
-    monkeypatch.setattr(averaging, "REFRESH", 2)
+    monkeypatch.setattr(teacher, "REFRESH", 2)
     model = toy.gan(averages=[tg.EMA(0.9), tg.EMA(0.5)], leak=tg.LeakyEMA(0.5, start_step=2))
     average = model.averages[0].shadow
 
     draws = tg.latents.Draws(model.seed, 0, "reference/")
-    reference = model.latent.draw(gan.REFERENCE, draws)
+    reference = model.latent.draw(teacher.REFERENCE, draws)
 
     def own():
         return batch_statistics.of_batch(average, lambda: average(reference, training=True))

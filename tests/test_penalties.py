@@ -1,7 +1,9 @@
 """Penalties against closed forms, finite differences and plain loops."""
 
 import dataclasses
+import functools
 import itertools
+import types
 
 import keras
 import numpy as np
@@ -260,7 +262,14 @@ def test_path_length_of_a_style_network_is_taken_at_w(rng):
 def gradient_at(gan, step, batch):
     """The discriminator's gradient at a step, as `GAN.train_step` takes it."""
     gan.step.assign(step)
-    draws = Draws(0, 0, "same/")  # the same data every step
+    same = functools.partial(engine.random_bits, step=0)  # the same draws in every step
+
+    def bits(shape, count, seed, stream, step):
+        return same(shape, count, seed, stream)
+
+    draws = Draws(
+        0, tf.constant(step), "same/", types.SimpleNamespace(**vars(engine) | {"random_bits": bits})
+    )
     real = Batch(batch)
     fake = gan.players.fakes(*gan._latents(real, draws))
     grads, _ = engine.gradients(

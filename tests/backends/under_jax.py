@@ -222,7 +222,7 @@ def test_an_experiment(tmp_path):
     steps = {name: {row["step"] for row in result["rows"]} for name, result in found.items()}
     assert steps == {plain.name: {2, 4}, leaky.name: {4}}
     assert all(row["distance"] > 0 for result in found.values() for row in result["rows"])
-    assert re.fullmatch(r"JAX [\d.]+ on .+", cells.made_by(tmp_path, plain))
+    assert re.fullmatch(r"JAX [\d.]+ on .+", cells.made_by(tmp_path, wanted[0]))
 
 
 @pytest.mark.parametrize(

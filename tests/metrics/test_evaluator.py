@@ -1,4 +1,5 @@
 import dataclasses
+import subprocess
 import sys
 
 import numpy as np
@@ -205,6 +206,23 @@ def test_a_data_set_is_scored_in_order(source, images):
     assert scores == Evaluator(["fd_pixels"], source, samples=100, batch=30)(sampler)
     with pytest.raises(UsageError, match="121: noise has 120 samples"):
         Evaluator(["fd_pixels"], source, samples=121)(source)
+
+
+def test_most_metrics_need_numpy_alone():
+    program = """
+import sys
+for name in ("scipy", "sklearn", "ot", "threadpoolctl", "matplotlib"):
+    sys.modules[name] = None  # importing it fails from here on
+import numpy as np
+from tfgan_ema import metrics
+a, b = np.random.default_rng(0).standard_normal((2, 30, 4))
+metrics.frechet_distance(a, b), metrics.kernel_distance(a, b), metrics.manifold_scores(a, b)
+metrics.frechet_distance(a[:3], b[:3]), metrics.sliced_wasserstein(a, b)
+metrics.mode_coverage(a, b, 1.0), metrics.inception_score(np.full((20, 4), 0.25))
+print("keras" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("False", "")
 
 
 def test_a_missing_package_is_reported_before_anything_is_drawn(monkeypatch):

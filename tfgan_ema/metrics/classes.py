@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial.distance import cdist
-from scipy.special import xlogy
 
 from tfgan_ema.errors import UsageError
 from tfgan_ema.metrics.arrays import as_features, positive_count, same_width
@@ -28,9 +26,9 @@ def inception_score(probabilities: object, *, splits: int = 10) -> tuple[float, 
         raise UsageError("rows of the probabilities do not sum to 1: were logits passed instead?")
     scores = []
     for part in np.array_split(p, splits):
-        marginal = part.mean(axis=0)
-        divergence = xlogy(part, part).sum(axis=1) - xlogy(part, marginal).sum(axis=1)
-        scores.append(np.exp(divergence.mean()))
+        marginal = np.broadcast_to(part.mean(axis=0), part.shape)
+        logs = np.log(np.divide(part, marginal, out=np.ones_like(part), where=part > 0))
+        scores.append(np.exp((part * logs).sum(axis=1).mean()))
     return float(np.mean(scores)), float(np.std(scores))
 
 
@@ -61,7 +59,7 @@ def mode_coverage(
     same_width(samples.shape[1], modes.shape[1])
     if not std > 0:
         raise UsageError(f"std is {std!r}: expected a positive number.")
-    squared = cdist(samples, modes, "sqeuclidean")
+    squared = np.square(samples[:, None] - modes).sum(axis=2)
     nearest = squared.argmin(axis=1)
     good = squared.min(axis=1) <= (3 * std) ** 2
     true = np.ones(len(modes)) if weights is None else np.asarray(weights, np.float64)

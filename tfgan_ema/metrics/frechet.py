@@ -9,14 +9,15 @@ Factors are cheap: the centred samples themselves, or a Cholesky factor of the c
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
-from threadpoolctl import threadpool_limits
 
 from tfgan_ema.errors import UsageError
 from tfgan_ema.metrics.arrays import as_features, as_pair, positive_count, same_width
+
+MERGED_TOGETHER = 1024  # rows of a stream: a single merge is bound by memory
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def gaussian(features: np.ndarray) -> Gaussian:
     mean = features.mean(axis=0)
     factor = (features - mean) / np.sqrt(len(features) - 1)
     if factor.shape[0] > factor.shape[1]:
-        factor = _cholesky(factor.T @ factor)
+        factor = _factor(factor.T @ factor)
     return Gaussian(mean, factor)
 
 
@@ -146,56 +147,68 @@ def _nuclear_norm(matrix: np.ndarray, tolerance: float) -> float:
     """
     if matrix.shape[0] > matrix.shape[1]:
         matrix = matrix.T
-    gram = matrix @ matrix.T
-    # Threads inside one call wait for one another at every step: on a busy machine that costs many
-    # times what they gain.
-    with threadpool_limits(1, "blas"):
-        squares = scipy.linalg.eigvalsh(gram, check_finite=False)
-        rounding = np.finfo(np.float64).eps * squares.max(initial=0.0)
-        if squares.min(initial=np.inf) > len(squares) * rounding:
-            roots = np.sqrt(squares)
-            if rounding * np.sum(1 / roots) <= tolerance:
-                return float(roots.sum())
-        return float(scipy.linalg.svdvals(matrix, check_finite=False).sum())
+    squares = np.linalg.eigvalsh(matrix @ matrix.T)
+    rounding = np.finfo(np.float64).eps * squares.max(initial=0.0)
+    if squares.min(initial=np.inf) > len(squares) * rounding:
+        roots = np.sqrt(squares)
+        if rounding * np.sum(1 / roots) <= tolerance:
+            return float(roots.sum())
+    return float(np.linalg.svd(matrix, compute_uv=False).sum())
 
 
 class Moments:
     """Mean and covariance of a stream of features, in memory that does not grow with the stream.
 
-    Batches are merged by the pairwise update of Chan, Golub and LeVeque (1983), in float64, which
-    does not cancel as the difference of raw second moments does. The shift of the mean counts as
-    one more row of a batch, so one symmetric product does all: small batches are bound by memory.
+    Rows are merged a thousand at a time, by the pairwise update of Chan, Golub and LeVeque (1983)
+    in float64, which does not cancel as the difference of raw second moments does. The shift of the
+    mean counts as one more row of a part, so one symmetric product does all.
     """
 
     def __init__(self) -> None:
-        self.count = 0
-        self.mean: np.ndarray | None = None
-        self._scatter: np.ndarray | None = None  # the upper triangle; the rest is never read
+        self._mean: np.ndarray | float = 0.0
+        self._scatter: np.ndarray | float = 0.0
+        self._merged = 0  # rows in the two above
+        self._width = 0
+        self._waiting: list[np.ndarray] = []
 
     def update(self, features: object, name: str = "the features") -> None:
         """Adds a batch of features ``[n, d]``; ``name`` is what an error calls them."""
         batch = as_features(features, name)
-        count, mean = len(batch), batch.mean(axis=0)
-        rows = batch - mean
-        if self.mean is None:
-            self.mean = np.zeros_like(mean)
-            self._scatter = np.zeros((len(mean), len(mean)), order="F")
-        same_width(len(self.mean), len(mean))
-        total, shift = self.count + count, mean - self.mean
-        rows = np.vstack([rows, np.sqrt(self.count * count / total) * shift])
-        self._scatter = scipy.linalg.blas.dsyrk(
-            1.0, rows.T, beta=1.0, c=self._scatter, overwrite_c=True
-        )
-        self.mean = self.mean + shift * (count / total)
-        self.count = total
+        self._width = self._width or batch.shape[1]
+        same_width(self._width, batch.shape[1])
+        self._waiting.append(batch)
+        if sum(map(len, self._waiting)) >= MERGED_TOGETHER:
+            self._merge()
+
+    def _merge(self) -> None:
+        if not self._waiting:
+            return
+        part, self._waiting = np.concatenate(self._waiting), []
+        count, mean = len(part), part.mean(axis=0)
+        total, shift = self._merged + count, mean - self._mean
+        rows = np.vstack([part - mean, np.sqrt(self._merged * count / total) * shift])
+        self._scatter = self._scatter + rows.T @ rows
+        self._mean = self._mean + shift * (count / total)
+        self._merged = total
+
+    @property
+    def count(self) -> int:
+        """The number of rows."""
+        self._merge()
+        return self._merged
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The mean ``[d]``."""
+        self._merge()
+        return self._mean
 
     @property
     def covariance(self) -> np.ndarray:
         """The unbiased covariance ``[d, d]``."""
         if self.count < 2:
             raise UsageError(f"{self.count} samples have no covariance: expected at least 2.")
-        upper = np.triu(self._scatter) / (self.count - 1)
-        return upper + np.triu(upper, 1).T
+        return self._scatter / (self.count - 1)
 
     def gaussian(self) -> Gaussian:
         """The fitted Gaussian, ready for `distance`."""
@@ -219,23 +232,22 @@ def from_covariance(mean: object, covariance: object) -> Gaussian:
     scale = np.abs(covariance).max(initial=0.0)
     if not np.isfinite(scale) or np.abs(covariance - covariance.T).max(initial=0) > 1e-9 * scale:
         raise UsageError("the covariance is not finite and symmetric: its file may be corrupt.")
-    return Gaussian(mean, _cholesky(covariance))
+    return Gaussian(mean, _factor(covariance))
 
 
-def _cholesky(covariance: np.ndarray) -> np.ndarray:
+def _factor(covariance: np.ndarray) -> np.ndarray:
     """``F [rank, d]`` with ``F^T F = covariance``.
 
-    A singular covariance is factored with pivots, up to where only rounding noise is left, whose
-    root would count. A pivot that is clear of it says that none is needed, and saves half the time.
+    The Cholesky factor or, of a singular covariance, the scaled eigenvectors without those that are
+    only rounding noise, whose root would count.
     """
     largest = covariance.diagonal().max(initial=0.0)
-    factor, failed = scipy.linalg.lapack.dpotrf(covariance)
-    if not failed and np.square(factor.diagonal()).min(initial=np.inf) > 1e-10 * largest:
-        return factor
-    upper, pivots, rank, _ = scipy.linalg.lapack.dpstrf(covariance)
-    factor = np.zeros((rank, len(covariance)))
-    factor[:, pivots - 1] = np.triu(upper)[:rank]
-    left = covariance.diagonal() - np.square(factor).sum(axis=0)
-    if np.abs(left).max(initial=0.0) > 1e-6 * largest:
+    with contextlib.suppress(np.linalg.LinAlgError):
+        factor = np.linalg.cholesky(covariance).T
+        if np.square(factor.diagonal()).min(initial=np.inf) > 1e-10 * largest:
+            return factor
+    values, vectors = np.linalg.eigh(covariance)
+    if values.min(initial=0.0) < -1e-6 * largest:
         raise UsageError("the covariance has negative eigenvalues: its file may be corrupt.")
-    return factor
+    kept = values > len(values) * np.finfo(np.float64).eps * values.max(initial=0.0)
+    return (vectors[:, kept] * np.sqrt(values[kept])).T

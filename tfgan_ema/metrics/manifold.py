@@ -8,7 +8,7 @@ import numpy as np
 
 from tfgan_ema.metrics import neighbours
 from tfgan_ema.metrics.arrays import as_features, as_pair, positive_count
-from tfgan_ema.metrics.neighbours import Block, Points
+from tfgan_ema.metrics.neighbours import Points
 
 
 def precision_recall(
@@ -87,35 +87,31 @@ def manifold_scores(
     generated_radii = neighbours.nearest_neighbours(generated, k)[0][:, -1]
     precise, recalled = np.zeros(len(generated), bool), np.zeros(len(real), bool)
     held, covered = 0, np.zeros(len(real), bool)
-
-    def compare(block: Block) -> tuple:
-        rows, columns = block
+    for rows, columns in neighbours.blocks(len(generated), len(real)):
         real_ball, generated_ball = real_radii[columns], generated_radii[rows, None]
-
-        def undecided(squared: np.ndarray, error: float) -> np.ndarray:
-            near_real_edge = np.abs(squared - real_ball) <= error
-            return near_real_edge | (np.abs(squared - generated_ball) <= error)
-
+        undecided = _on_an_edge(real_ball, generated_ball)
         squared, *_ = neighbours.squared_distances(generated, real, rows, columns, undecided)
-        in_real, in_generated = squared <= real_ball, squared <= generated_ball
         inside = squared < real_ball
-        by_row = in_real.any(axis=1)
-        by_column = in_generated.any(axis=0), inside.any(axis=0)
-        return rows, columns, by_row, *by_column, np.count_nonzero(inside)
-
-    for rows, columns, in_real, in_generated, reached, count in neighbours.over_blocks(
-        compare, len(generated), len(real)
-    ):
-        precise[rows] |= in_real
-        recalled[columns] |= in_generated
-        covered[columns] |= reached
-        held += int(count)
+        precise[rows] |= (squared <= real_ball).any(axis=1)
+        recalled[columns] |= (squared <= generated_ball).any(axis=0)
+        covered[columns] |= inside.any(axis=0)
+        held += np.count_nonzero(inside)
     return {
         "precision": float(precise.mean()),
         "recall": float(recalled.mean()),
-        "density": held / (k * len(generated)),
+        "density": float(held / (k * len(generated))),
         "coverage": float(covered.mean()),
     }
+
+
+def _on_an_edge(*balls: np.ndarray) -> neighbours.Undecided:
+    """The pairs so near the edge of a ball that the error decides whether they are inside."""
+
+    def undecided(squared: np.ndarray, error: float) -> np.ndarray:
+        edges = [ball.astype(squared.dtype) for ball in balls]
+        return np.logical_or.reduce([np.abs(squared - edge) <= error for edge in edges])
+
+    return undecided
 
 
 @dataclass(frozen=True)

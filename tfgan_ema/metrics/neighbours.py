@@ -3,7 +3,7 @@
 The squared distances of a block come from one float32 matrix product, within a bound of the true
 ones. Pairs that the bound leaves open are computed again from float64 differences; there are few.
 A block with many (points much nearer to one another than to the centre) is done again in float64.
-Blocks run side by side, and memory grows with ``n``, not ``n^2``.
+Memory grows with ``n``, not ``n^2``.
 
 With ``x``, ``y`` centred and ``u`` the unit roundoff, the computed ``|x|^2 + |y|^2 - 2 x.y`` is off
 by at most ``(d + 16) u (|x|^2 + |y|^2)``: ``d`` additions in the product (Higham 2002, section
@@ -13,23 +13,16 @@ bound is used.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 BLOCK = 1024  # rows and columns of a block of distances
 CHUNK = 2**16  # numbers in the differences held at a time: they stay in the cache
 FEW = 1 / 64  # a block with more open pairs than this share is done again in float64
-MOST_THREADS = 16  # each holds a few blocks
 
 Undecided = Callable[[np.ndarray, float], np.ndarray]
-Block = tuple[slice, slice]  # rows, columns
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,20 +52,14 @@ def points(values: np.ndarray, centre: np.ndarray) -> Points:
     return Points(values, centre, single, norms)
 
 
-def over_blocks(function: Callable[[Block], T], n: int, m: int | None = None) -> Iterator[T]:
-    """``function`` of each block of an ``[n, m]`` matrix, in order, computed side by side.
+def blocks(n: int, m: int | None = None) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of the blocks of an ``[n, m]`` matrix.
 
-    Without ``m`` the blocks are those of ``[n, n]`` on and above the diagonal. NumPy releases the
-    GIL in long operations, so each core works on a block of its own, with one BLAS thread.
+    Without ``m`` they are the blocks of ``[n, n]`` on and above the diagonal.
     """
-    blocks = [
-        (rows, columns)
-        for rows in _slices(n)
-        for columns in (_slices(n, rows.start) if m is None else _slices(m))
-    ]
-    threads = min(os.cpu_count() or 1, MOST_THREADS)
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(function, blocks)
+    for rows in _slices(n):
+        for columns in _slices(n, rows.start) if m is None else _slices(m):
+            yield rows, columns
 
 
 def squared_distances(
@@ -113,33 +100,18 @@ def nearest_neighbours(x: Points, k: int, y: Points | None = None) -> tuple[np.n
         Squared distances, float64 ``[n, k]``, nearest first, and their indices ``[n, k]``.
     """
     within = y is None
-    y = x if within else y
     best = np.full((len(x), k), np.inf)
     index = np.zeros((len(x), k), np.intp)
-
-    def candidates(block: Block) -> list[tuple]:
-        """What a block may add to its rows and, within one set, by symmetry to its columns."""
-        rows, columns = block
-        mirrored = within and rows != columns
-
-        def may_be_near(squared: np.ndarray, error: float) -> np.ndarray:
-            if within and not mirrored:
-                np.fill_diagonal(squared, np.inf)
-            near = squared <= _limits(squared, error, best[rows])
-            if mirrored:
-                of_columns = _limits(squared.T, error, best[columns])
-                near |= squared <= of_columns.T
-            return near & (squared < np.inf)
-
-        squared, i, j = squared_distances(x, y, rows, columns, may_be_near)
-        to_rows = (rows, i, columns.start + j, squared[i, j])
-        to_columns = (columns, j, rows.start + i, squared[i, j])
-        return [to_rows, to_columns] if mirrored else [to_rows]
-
-    # Candidates are found while earlier ones are merged; an older `best` admits a few more.
-    for parts in over_blocks(candidates, len(x), None if within else len(y)):
-        for rows, i, j, squared in parts:
-            best[rows], index[rows] = _merged(best[rows], index[rows], i, j, squared)
+    for rows, columns in blocks(len(x), None if within else len(y)):
+        mirrored = within and rows != columns  # the block serves its columns too
+        undecided = _may_be_near(
+            best[rows], best[columns] if mirrored else None, alone=within and not mirrored
+        )
+        squared, i, j = squared_distances(x, x if within else y, rows, columns, undecided)
+        exact = squared[i, j]
+        _merge(best[rows], index[rows], i, columns.start + j, exact)
+        if mirrored:
+            _merge(best[columns], index[columns], j, rows.start + i, exact)
     return best, index
 
 
@@ -162,6 +134,25 @@ def _exact_distances(x: np.ndarray, y: np.ndarray, i: np.ndarray, j: np.ndarray)
     return squared
 
 
+def _may_be_near(by_row: np.ndarray, by_column: np.ndarray | None, alone: bool) -> Undecided:
+    """The pairs that may be among the k nearest, of which ``by_row [n, k]`` are known so far.
+
+    With ``by_column`` the same is asked for the columns. A block that is ``alone`` compares points
+    with themselves on its diagonal, which does not count.
+    """
+
+    def undecided(squared: np.ndarray, error: float) -> np.ndarray:
+        if alone:
+            np.fill_diagonal(squared, np.inf)
+        near = squared <= _limits(squared, error, by_row)
+        if by_column is not None:
+            limits = _limits(squared.T, error, by_column)
+            near |= squared <= limits.T
+        return near & (squared < np.inf)
+
+    return undecided
+
+
 def _limits(squared: np.ndarray, error: float, best: np.ndarray) -> np.ndarray:
     """By row, what a squared distance must not exceed to be among the k nearest, ``[n, 1]``."""
     limits = best[:, -1:] + error
@@ -171,14 +162,15 @@ def _limits(squared: np.ndarray, error: float, best: np.ndarray) -> np.ndarray:
     return limits.astype(squared.dtype)
 
 
-def _merged(
+def _merge(
     best: np.ndarray, index: np.ndarray, i: np.ndarray, j: np.ndarray, squared: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest of those known by row, ``[n, k]``, and of candidates (i, j, distance)."""
+) -> None:
+    """Puts candidates (i, j, distance) in among the k nearest by row, ``[n, k]``, in place."""
     n, k = best.shape
     row = np.concatenate([np.repeat(np.arange(n), k), i])
     squared = np.concatenate([best.ravel(), squared])
     order = np.lexsort((squared, row))
     first = np.searchsorted(row[order], np.arange(n))
     nearest = order[first[:, None] + np.arange(k)]
-    return squared[nearest], np.concatenate([index.ravel(), j])[nearest]
+    index[:] = np.concatenate([index.ravel(), j])[nearest]
+    best[:] = squared[nearest]
