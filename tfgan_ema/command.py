@@ -12,6 +12,17 @@ from absl import flags
 
 from tfgan_ema.errors import UsageError
 
+_BACKEND = "pip install {0}, or choose the other backend with KERAS_BACKEND={1}"
+_LAB = "pip install 'tfgan_ema[lab]'"
+INSTALL = {
+    "tensorflow": _BACKEND.format("tensorflow", "jax"),
+    "jax": _BACKEND.format("jax", "tensorflow"),
+    "jinja2": _LAB,
+    "matplotlib": _LAB,
+    "scipy": _LAB,
+    "sklearn": _LAB,
+}  # what brings a package that is not always needed
+
 
 def new_flags() -> flags.FlagValues:
     """An empty set of flags with ``--help``, apart from absl's process-wide set.
@@ -54,13 +65,9 @@ def run(
         return 130
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in ("tensorflow", "jax"):
+        if package not in INSTALL:
             raise
-        reason = (
-            f"{package} is not installed: pip install {package}, or choose the other backend with "
-            "KERAS_BACKEND=tensorflow or KERAS_BACKEND=jax."
-        )
-        return refuse(argv[0], UsageError(reason))
+        return refuse(argv[0], UsageError(f"{package} is not installed: {INSTALL[package]}."))
 
 
 def average(text: str) -> int | str:
