@@ -3,14 +3,14 @@
 import keras
 import numpy as np
 import pytest
+import toy
 from scipy import stats
 
 import tfgan_ema as tg
-from tests import toy
 from tfgan_ema.data import mixtures
 from tfgan_ema.errors import UsageError
 from tfgan_ema.lab.experiments import points
-from tfgan_ema.lab.stacked.networks import stacked_mlp
+from tfgan_ema.lab.stacked import StackedGAN, stacked_mlp
 from tfgan_ema.metrics import mode_coverage
 
 CENTERS, SIGMA = mixtures.ring_centers(8), 0.05
@@ -20,7 +20,7 @@ def trained(policy, jit_compile, seeds=range(8), steps=3000):
     """High-quality share and modes, raw and averaged, of each seed's perceptron on the ring."""
     keras.config.set_dtype_policy(policy)
     pair = stacked_mlp(tuple(seeds), g_hidden=(64,) * 2, d_hidden=(64,) * 2)
-    gan = tg.GAN(
+    gan = StackedGAN(
         *pair,
         latent=2,
         loss="non_saturating",
