@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfgan_ema import engines, files, latents
 from tfgan_ema.errors import UsageError
-from tfgan_ema.sampling import CHUNK, draw_chunk
+from tfgan_ema.sampling import CHUNK, chunk_of
 
 engines.require_tensorflow("a SavedModel")
 import tensorflow as tf  # noqa: E402
@@ -76,15 +76,7 @@ def _module(
     module = tf.Module()
     module.variables_ = [variable.value for variable in generator.variables]
     dim, conditional = gan.latent.dim, gan.num_classes is not None
-    chunk = functools.partial(
-        draw_chunk,
-        engine=gan.engine,
-        generator=generator,
-        prior=gan.latent,
-        num_classes=gan.num_classes,
-        truncation=truncation,
-    )
-    draw = functools.partial(sample_loop, chunk, CHUNK)
+    draw = functools.partial(sample_loop, chunk_of(gan, generator, truncation), CHUNK)
 
     def bounded(count: tf.Tensor) -> list[tf.Operation]:
         return [

@@ -6,7 +6,6 @@ first ones, and every backend, device and exported model draws the same.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from tfgan_ema import latents, validation
-from tfgan_ema.engines import Engine, Tensor, devices
+from tfgan_ema.engines import Tensor, devices
 from tfgan_ema.errors import UsageError
 from tfgan_ema.latents import Draws
 from tfgan_ema.players import call_generator, draw_inputs
@@ -27,40 +26,29 @@ if TYPE_CHECKING:
 CHUNK = 64  # rows that are generated at once
 
 
-def draw_chunk(
-    index: Tensor,
-    rows: Tensor,
-    seed: Tensor,
-    *,
-    engine: Engine,
-    generator: Callable,
-    prior: Any,
-    num_classes: int | None,
-    truncation: float | None = None,
-    labels: Tensor | None = None,
-) -> Tensor:
-    """The first ``rows`` of the ``index``-th `CHUNK` of samples, as served.
+def chunk_of(gan: GAN, generator: keras.Model, truncation: float | None = None) -> Callable:
+    """What draws one `CHUNK` of samples, as served.
 
     Args:
-        index: from 0.
-        rows: at most `CHUNK`.
-        seed: any integer below 2^63.
-        engine: the engine of Keras's backend.
-        generator: the network.
-        prior: of the latents.
-        num_classes: of a conditional network, or ``None``.
+        gan: whose latents and labels are drawn.
+        generator: one of its generators, ready to run.
         truncation: threshold of a truncated normal latent, or ``None``.
-        labels: int32 [rows]; drawn for conditional networks unless given.
 
     Returns:
-        uint8 images [rows, h, w, c], or float32 points [rows, d].
+        ``draw(index, rows, seed, labels=None)``: the first ``rows`` of the ``index``-th chunk for
+        an integer seed below 2^63, as uint8 images [rows, h, w, c] or float32 points [rows, d].
+        ``labels`` are int32 [rows]; a conditional generator draws them unless they are given.
     """
-    draws = Draws(seed, index, "sample/", engine)
-    latent, drawn = draw_inputs(CHUNK, draws, prior, num_classes, truncation)
-    if labels is None and drawn is not None:
-        labels = drawn[:rows]
-    images = call_generator(generator, latent[:rows], labels)
-    return to_uint8(images) if len(images.shape) == 4 else images
+
+    def draw(index: Tensor, rows: Tensor, seed: Tensor, labels: Tensor | None = None) -> Tensor:
+        draws = Draws(seed, index, "sample/", gan.engine)
+        latent, drawn = draw_inputs(CHUNK, draws, gan.latent, gan.num_classes, truncation)
+        if labels is None and drawn is not None:
+            labels = drawn[:rows]
+        images = call_generator(generator, latent[:rows], labels)
+        return to_uint8(images) if len(images.shape) == 4 else images
+
+    return draw
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -126,14 +114,7 @@ def sample(
     generator = gan.ready_generator(average)
     key = (id(generator), truncation, labels is not None)
     if key not in gan.samplers:
-        chunk = functools.partial(
-            draw_chunk,
-            engine=gan.engine,
-            generator=generator,
-            prior=gan.latent,
-            num_classes=gan.num_classes,
-            truncation=truncation,
-        )
+        chunk = chunk_of(gan, generator, truncation)
         gan.samplers[key] = gan.engine.compile_sampler(generator, chunk, CHUNK)
     return gan.samplers[key](count, seed, labels)
 

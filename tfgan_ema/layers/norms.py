@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tfgan_ema import engines
+from tfgan_ema.layers.base import Layer
 from tfgan_ema.layers.spectral import SNDense
 
 
@@ -41,7 +42,7 @@ def batch_norm(**kwargs: Any) -> BatchNorm:
 
 
 @keras.saving.register_keras_serializable(package="tfgan_ema")
-class ConditionalBatchNorm(keras.layers.Layer):
+class ConditionalBatchNorm(Layer):
     """Batch normalisation with a gain and a bias per class (Dumoulin et al., arXiv 1610.07629).
 
     Inputs ``[x, label]``: float [n, h, w, c] and int [n]; output [n, h, w, c].
@@ -50,6 +51,8 @@ class ConditionalBatchNorm(keras.layers.Layer):
         num_classes: labels lie in [0, num_classes).
         stddev: gains start at N(1, stddev), biases at N(0, stddev).
     """
+
+    arguments = ("num_classes", "stddev")
 
     def __init__(self, num_classes: int, stddev: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
@@ -76,13 +79,9 @@ class ConditionalBatchNorm(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape[0]
 
-    def get_config(self) -> dict[str, Any]:
-        config = {"num_classes": self.num_classes, "stddev": self.stddev}
-        return {**super().get_config(), **config}
-
 
 @keras.saving.register_keras_serializable(package="tfgan_ema")
-class ProjectedBatchNorm(keras.layers.Layer):
+class ProjectedBatchNorm(Layer):
     """Batch normalisation whose gain and bias are linear in a vector (BigGAN, arXiv 1809.11096).
 
     Inputs ``[x, y]``: float [n, h, w, c] and [n, d]; output ``(1 + A y) * normalised(x) + B y``
@@ -92,6 +91,8 @@ class ProjectedBatchNorm(keras.layers.Layer):
         kernel_initializer: of A and B.
         epsilon: of the spectral norms.
     """
+
+    arguments = ("kernel_initializer", "epsilon")
 
     def __init__(
         self, kernel_initializer: Any = "orthogonal", epsilon: float = 1e-6, **kwargs: Any
@@ -129,10 +130,3 @@ class ProjectedBatchNorm(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "epsilon": self.epsilon,
-        }
