@@ -7,11 +7,20 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from tfgan_ema.errors import UsageError
 
+Flags = flags.FlagValues
+_DEFINE = {
+    bool: flags.DEFINE_bool,
+    float: flags.DEFINE_float,
+    int: flags.DEFINE_integer,
+    list: flags.DEFINE_list,
+    str: flags.DEFINE_string,
+}
 _BACKEND = "pip install {0}, or choose the other backend with KERAS_BACKEND={1}"
 _LAB = "pip install 'tfgan_ema[lab]'"
 INSTALL = {
@@ -24,20 +33,25 @@ INSTALL = {
 }  # what brings a package that is not always needed
 
 
-def new_flags() -> flags.FlagValues:
-    """An empty set of flags with ``--help``, apart from absl's process-wide set.
+def new_flags(*rows: tuple[str, type, Any, str]) -> Flags:
+    """A set of flags with ``--help``, apart from absl's process-wide set.
 
-    A command defines its flags on it (``flags.DEFINE_string(..., flag_values=FLAGS)``), so several
-    commands can live in one process.
+    Several commands can therefore live in one process.
+
+    Args:
+        rows: a flag's name, type (``bool``, ``float``, ``int``, ``list`` or ``str``), default and
+            help. Other kinds of flags are added with ``flags.DEFINE_...(..., flag_values=FLAGS)``.
     """
-    values = flags.FlagValues()
+    values = Flags()
     flags.DEFINE_bool("help", False, "Show this help and exit.", short_name="h", flag_values=values)
+    for name, kind, default, text in rows:
+        _DEFINE[kind](name, default, text, flag_values=values)
     return values
 
 
 def run(
-    function: Callable[[flags.FlagValues, list[str]], int | None],
-    values: flags.FlagValues,
+    function: Callable[[Flags, list[str]], int | None],
+    values: Flags,
     usage: str,
     argv: Sequence[str],
 ) -> int:
@@ -113,7 +127,7 @@ def refuse(command: str, error: Exception) -> int:
     return 2
 
 
-def _describe(values: flags.FlagValues) -> str:
+def _describe(values: Flags) -> str:
     lines = []
     for name in sorted(set(values) - {"h", "help"}):
         flag = values[name]

@@ -1,15 +1,18 @@
-"""``tfgan-ema evaluate``: scores samples against a reference set."""
+"""usage: tfgan-ema evaluate --samples=DIR|SAVEDMODEL|WORKDIR|DATASET
+                          --reference=DATASET|DIR|stats.npz --metrics=fid,kid,...
+
+Scores a folder of images, an exported model, a trained run or a data set against a reference, and
+prints a table. `--metrics=list` prints the names of the metrics. With --truncation=0.3,0.5,1 a run
+is scored at each threshold of its truncated latent, and --plot draws the curves.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from absl import flags
 
 from tfgan_ema import __version__, command, files
 from tfgan_ema.cli import tables
@@ -19,46 +22,35 @@ if TYPE_CHECKING:
     from tfgan_ema.data import Source
     from tfgan_ema.metrics.evaluator import Sampler
 
-USAGE = """
-usage: tfgan-ema evaluate --samples=DIR|SAVEDMODEL|WORKDIR|DATASET
-                          --reference=DATASET|DIR|stats.npz --metrics=fid,kid,...
-
-Scores a folder of images, an exported model, a trained run or a data set against a reference, and
-prints a table. `--metrics=list` prints the names of the metrics. With --truncation=0.3,0.5,1 a run
-is scored at each threshold of its truncated latent, and --plot draws the curves.
-"""
-
-FLAGS = command.new_flags()
-_text = functools.partial(flags.DEFINE_string, flag_values=FLAGS)
-_number = functools.partial(flags.DEFINE_integer, flag_values=FLAGS)
-_list = functools.partial(flags.DEFINE_list, flag_values=FLAGS)
-_text("samples", None, "What is scored (see above).")
-_text("reference", None, "Data set, folder of images or statistics file.")
-_list("metrics", ["fid"], "Names of metrics, or `list` to print them.")
-_number("count", None, "Number of samples (default: 10000, or all of a folder or data set).")
-_number("reference_count", None, "Number of reference images (default: all).")
-_text("split", "train", "Split of the reference data set.")
-_text("samples_split", "test", "Split of the scored data set.")
-_number("image_size", None, "Height and width of a folder's images (default: the reference's).")
-_number("channels", None, "Channels of a folder's images, 1 or 3 (default: the reference's).")
-_number("batch", 100, "Number of samples drawn at a time; another number draws other samples.")
-_number("seed", 0, "Seed of the samples.")
-_text("average", "0", "Index or name of a run's average, or `raw`.")
-_number("step", None, "Step of a run's checkpoint (default: the latest).")
-_list("truncation", [], "Thresholds of a run's truncated normal latent.")
-_text("device", "auto", "Where the metrics' networks run: cpu, gpu, tpu, or such as gpu:1.")
-_text("out", None, "JSON file to write.")
-_text("plot", None, "PNG file of the truncation curves.")
-_text("save_reference", None, "npz file to write the reference's statistics to.")
-_text("data_dir", None, "Cache of data and weights.")
+FLAGS = command.new_flags(
+    ("samples", str, None, "What is scored (see above)."),
+    ("reference", str, None, "Data set, folder of images or statistics file."),
+    ("metrics", list, ["fid"], "Names of metrics, or `list` to print them."),
+    ("count", int, None, "Number of samples (default: 10000, or all of a folder or data set)."),
+    ("reference_count", int, None, "Number of reference images (default: all)."),
+    ("split", str, "train", "Split of the reference data set."),
+    ("samples_split", str, "test", "Split of the scored data set."),
+    ("image_size", int, None, "Height and width of a folder's images (default: the reference's)."),
+    ("channels", int, None, "Channels of a folder's images, 1 or 3 (default: the reference's)."),
+    ("batch", int, 100, "Number of samples drawn at a time; another number draws other samples."),
+    ("seed", int, 0, "Seed of the samples."),
+    ("average", str, "0", "Index or name of a run's average, or `raw`."),
+    ("step", int, None, "Step of a run's checkpoint (default: the latest)."),
+    ("truncation", list, [], "Thresholds of a run's truncated normal latent."),
+    ("device", str, "auto", "Where the metrics' networks run: cpu, gpu, tpu, or such as gpu:1."),
+    ("out", str, None, "JSON file to write."),
+    ("plot", str, None, "PNG file of the truncation curves."),
+    ("save_reference", str, None, "npz file to write the reference's statistics to."),
+    ("data_dir", str, None, "Cache of data and weights."),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    return command.run(_evaluate, FLAGS, USAGE, argv)
+    return command.run(_evaluate, FLAGS, __doc__, argv)
 
 
-def _evaluate(values: flags.FlagValues, positional: list[str]) -> None:
+def _evaluate(values: command.Flags, positional: list[str]) -> None:
     from tfgan_ema.metrics import METRICS, Evaluator
 
     if positional:
@@ -108,7 +100,7 @@ def _evaluate(values: flags.FlagValues, positional: list[str]) -> None:
         save_truncation_curves(rows, values.plot)
 
 
-def _scored(values: flags.FlagValues) -> tuple[list[tuple[dict, Sampler | Source]], int]:
+def _scored(values: command.Flags) -> tuple[list[tuple[dict, Sampler | Source]], int]:
     """What is scored: pairs of settings and samples; and how many samples there are by default."""
     path = Path(values.samples)
     if (path / "run.json").exists():
@@ -126,7 +118,7 @@ def _scored(values: flags.FlagValues) -> tuple[list[tuple[dict, Sampler | Source
     return [({}, source)], source.count
 
 
-def _run(values: flags.FlagValues, workdir: Path) -> list[tuple[dict, Sampler]]:
+def _run(values: command.Flags, workdir: Path) -> list[tuple[dict, Sampler]]:
     from tfgan_ema.runs import load_run
 
     try:
@@ -142,7 +134,7 @@ def _run(values: flags.FlagValues, workdir: Path) -> list[tuple[dict, Sampler]]:
     return [({"truncation": t}, functools.partial(sample, truncation=t)) for t in thresholds]
 
 
-def _data_set(values: flags.FlagValues) -> Source:
+def _data_set(values: command.Flags) -> Source:
     from tfgan_ema import data
 
     try:
@@ -157,7 +149,7 @@ def _data_set(values: flags.FlagValues) -> Source:
         ) from None
 
 
-def _folder(values: flags.FlagValues, path: Path) -> Source:
+def _folder(values: command.Flags, path: Path) -> Source:
     """A folder's images, of the size given or, without one, of the reference data set's."""
     from tfgan_ema import data
 
@@ -172,7 +164,3 @@ def _folder(values: flags.FlagValues, path: Path) -> Source:
             raise UsageError(f"--reference={name} holds points: a folder holds images.")
         size, channels = size or shape[0], channels or shape[2]
     return data.load(f"folder:{path}", image_size=size, channels=channels, data_dir=values.data_dir)
-
-
-if __name__ == "__main__":
-    sys.exit(main(["tfgan-ema evaluate", *sys.argv[1:]]))

@@ -1,41 +1,32 @@
-"""``tfgan-ema export``: writes a SavedModel of an averaged generator."""
-
-from __future__ import annotations
-
-import sys
-from collections.abc import Sequence
-
-from absl import flags
-
-from tfgan_ema import command
-from tfgan_ema.errors import UsageError
-
-USAGE = """
-usage: tfgan-ema export --workdir=DIR --out=DIR
+"""usage: tfgan-ema export --workdir=DIR --out=DIR
 
 Writes a SavedModel that loads with TensorFlow alone, with the signatures `serving_default` (latent
 -> images in [-1, 1]) and `sample` (count, seed -> uint8 images).
 """
 
-FLAGS = command.new_flags()
-flags.DEFINE_string("workdir", None, "Work directory of `tfgan-ema train`.", flag_values=FLAGS)
-flags.DEFINE_string("out", None, "The SavedModel's folder.", flag_values=FLAGS)
-flags.DEFINE_string("average", "0", "Index or name of an average, or `raw`.", flag_values=FLAGS)
-flags.DEFINE_float(
-    "truncation", None, "Threshold of a truncated normal latent in `sample`.", flag_values=FLAGS
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tfgan_ema import command
+from tfgan_ema.errors import UsageError
+
+FLAGS = command.new_flags(
+    ("workdir", str, None, "Work directory of `tfgan-ema train`."),
+    ("out", str, None, "The SavedModel's folder."),
+    ("average", str, "0", "Index or name of an average, or `raw`."),
+    ("truncation", float, None, "Threshold of a truncated normal latent in `sample`."),
+    ("step", int, None, "Step of the checkpoint; the latest unless given."),
+    ("overwrite", bool, False, "Replace an existing SavedModel."),
 )
-flags.DEFINE_integer(
-    "step", None, "Step of the checkpoint; the latest unless given.", flag_values=FLAGS
-)
-flags.DEFINE_bool("overwrite", False, "Replace an existing SavedModel.", flag_values=FLAGS)
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    return command.run(_export, FLAGS, USAGE, argv)
+    return command.run(_export, FLAGS, __doc__, argv)
 
 
-def _export(values: flags.FlagValues, positional: list[str]) -> None:
+def _export(values: command.Flags, positional: list[str]) -> None:
     for name in ("workdir", "out"):
         if not values[name].value:
             raise UsageError(f"--{name} is missing.")
@@ -52,7 +43,3 @@ def _export(values: flags.FlagValues, positional: list[str]) -> None:
         overwrite=values.overwrite,
     )
     print(f"step {gan.steps_done} of {values.workdir}: {folder}")
-
-
-if __name__ == "__main__":
-    sys.exit(main(["tfgan-ema export", *sys.argv[1:]]))

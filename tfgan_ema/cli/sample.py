@@ -1,52 +1,37 @@
-"""``tfgan-ema sample``: draws images from a trained run or an exported model."""
-
-from __future__ import annotations
-
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-
-from absl import flags
-
-from tfgan_ema import command
-from tfgan_ema.errors import UsageError
-from zoo import shipped
-
-USAGE = """
-usage: tfgan-ema sample (--workdir=DIR | --model=DIR|NAME) --count=64 --seed=0 --out=FILE_OR_DIR
+"""usage: tfgan-ema sample (--workdir=DIR | --model=DIR|NAME) --count=64 --seed=0 --out=FILE_OR_DIR
 
 Draws samples of an averaged generator. The ending of --out decides the format: .png is one grid,
 .npy an array (uint8 [n, h, w, c]), anything else a folder of numbered PNG files.
 """
 
-FLAGS = command.new_flags()
-flags.DEFINE_string("workdir", None, "Work directory of `tfgan-ema train`.", flag_values=FLAGS)
-flags.DEFINE_string(
-    "model", None, "Folder of `tfgan-ema export`, or a model of `tfgan-ema zoo`.", flag_values=FLAGS
-)
-flags.DEFINE_integer("count", 64, "Number of samples.", flag_values=FLAGS)
-flags.DEFINE_integer("seed", 0, "Equal seeds give equal samples.", flag_values=FLAGS)
-flags.DEFINE_string("out", None, "A .png, a .npy or a folder.", flag_values=FLAGS)
-flags.DEFINE_string(
-    "average", "0", "Index or name of an average, or `raw` (--workdir).", flag_values=FLAGS
-)
-flags.DEFINE_float(
-    "truncation", None, "Threshold of a truncated normal latent (--workdir).", flag_values=FLAGS
-)
-flags.DEFINE_integer(
-    "label", None, "The class of all samples (conditional models).", flag_values=FLAGS
-)
-flags.DEFINE_integer(
-    "step", None, "Step of the checkpoint; the latest unless given (--workdir).", flag_values=FLAGS
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tfgan_ema import command
+from tfgan_ema.errors import UsageError
+from zoo import shipped
+
+FLAGS = command.new_flags(
+    ("workdir", str, None, "Work directory of `tfgan-ema train`."),
+    ("model", str, None, "Folder of `tfgan-ema export`, or a model of `tfgan-ema zoo`."),
+    ("count", int, 64, "Number of samples."),
+    ("seed", int, 0, "Equal seeds give equal samples."),
+    ("out", str, None, "A .png, a .npy or a folder."),
+    ("average", str, "0", "Index or name of an average, or `raw` (--workdir)."),
+    ("truncation", float, None, "Threshold of a truncated normal latent (--workdir)."),
+    ("label", int, None, "The class of all samples (conditional models)."),
+    ("step", int, None, "Step of the checkpoint; the latest unless given (--workdir)."),
 )
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    return command.run(_sample, FLAGS, USAGE, argv)
+    return command.run(_sample, FLAGS, __doc__, argv)
 
 
-def _sample(values: flags.FlagValues, positional: list[str]) -> None:
+def _sample(values: command.Flags, positional: list[str]) -> None:
     if (values.workdir is None) == (values.model is None):
         raise UsageError(
             "give either --workdir=DIR (a run) or --model=DIR (an exported model, or the name of a "
@@ -66,7 +51,7 @@ def _sample(values: flags.FlagValues, positional: list[str]) -> None:
     print(f"{len(images)} samples: {out}")
 
 
-def _from_model(values: flags.FlagValues, folder: Path):
+def _from_model(values: command.Flags, folder: Path):
     from tfgan_ema import export
 
     for name in ("truncation", "step"):
@@ -75,7 +60,7 @@ def _from_model(values: flags.FlagValues, folder: Path):
     return export.load_generator(folder).sample(values.count, values.seed, values.label)
 
 
-def _from_run(values: flags.FlagValues):
+def _from_run(values: command.Flags):
     from tfgan_ema.runs import load_run
 
     gan = load_run(values.workdir, values.step)
@@ -105,7 +90,3 @@ def write(out: Path, images) -> None:
     else:
         for i, image in enumerate(images):
             png.save_png(out / f"{i:06d}.png", image)
-
-
-if __name__ == "__main__":
-    sys.exit(main(["tfgan-ema sample", *sys.argv[1:]]))

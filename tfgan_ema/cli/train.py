@@ -1,4 +1,12 @@
-"""``tfgan-ema train``: trains a GAN from a config file, or resumes an interrupted run."""
+"""usage: tfgan-ema train --config=NAME[:ROW] --workdir=DIR [--config.KEY=VALUE ...]
+
+Trains a GAN and writes checkpoints, sample grids, metrics.csv and TensorBoard events to DIR. To
+resume an interrupted run, repeat the command: the result is the same. NAME is a config that comes
+with the package, such as quickstart, or the path of a file with get_config().
+
+--config.KEY=VALUE changes one key, for example --config.steps=20000 or --config.leak.beta=0.5; a
+part that is off is switched on, and None switches it off: --config.leak=None.
+"""
 
 from __future__ import annotations
 
@@ -11,35 +19,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from absl import flags
-
 from tfgan_ema import command
 from tfgan_ema.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
-USAGE = """
-usage: tfgan-ema train --config=NAME[:ROW] --workdir=DIR [--config.KEY=VALUE ...]
-
-Trains a GAN and writes checkpoints, sample grids, metrics.csv and TensorBoard events to DIR. To
-resume an interrupted run, repeat the command: the result is the same. NAME is a config that comes
-with the package, such as quickstart, or the path of a file with get_config().
-
---config.KEY=VALUE changes one key, for example --config.steps=20000 or --config.leak.beta=0.5; a
-part that is off is switched on, and None switches it off: --config.leak=None.
-"""
-
-FLAGS = command.new_flags()
-flags.DEFINE_string("config", None, "Name or path of the experiment.", flag_values=FLAGS)
-flags.DEFINE_string("workdir", None, "The folder of the run.", flag_values=FLAGS)
-flags.DEFINE_string(
-    "strategy", "auto", "auto, cpu, gpu, mirrored, multiworker or tpu.", flag_values=FLAGS
-)
-flags.DEFINE_string("tpu", "", "Address of the TPU; empty for a local one.", flag_values=FLAGS)
-flags.DEFINE_bool("dry_run", False, "Show what would be trained, and stop.", flag_values=FLAGS)
-flags.DEFINE_bool(
-    "force_config", False, "Resume even if the run's configuration differs.", flag_values=FLAGS
+FLAGS = command.new_flags(
+    ("config", str, None, "Name or path of the experiment."),
+    ("workdir", str, None, "The folder of the run."),
+    ("strategy", str, "auto", "auto, cpu, gpu, mirrored, multiworker or tpu."),
+    ("tpu", str, "", "Address of the TPU; empty for a local one."),
+    ("dry_run", bool, False, "Show what would be trained, and stop."),
+    ("force_config", bool, False, "Resume even if the run's configuration differs."),
 )
 
 
@@ -47,10 +39,10 @@ def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
     changes = [word for word in argv if word.startswith(("--config.", "-config."))]
     words = [word for word in argv if word not in changes]
-    return command.run(functools.partial(_train, changes), FLAGS, USAGE, words)
+    return command.run(functools.partial(_train, changes), FLAGS, __doc__, words)
 
 
-def _train(changes: list[str], values: flags.FlagValues, positional: list[str]) -> int:
+def _train(changes: list[str], values: command.Flags, positional: list[str]) -> int:
     if positional:
         raise UsageError(f"unexpected argument {positional[0]!r}: flags only, see --help.")
     if values.config is None:

@@ -1,27 +1,4 @@
-"""``tfgan-ema zoo``: networks and trained models: lists, shows, converts, adds, checks them."""
-
-from __future__ import annotations
-
-import functools
-import math
-import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from absl import flags
-
-import zoo
-from tfgan_ema import command, files
-from tfgan_ema.cli import tables
-from tfgan_ema.errors import UsageError, unknown
-from zoo import shipped
-
-if TYPE_CHECKING:
-    import keras
-
-USAGE = """
-usage: tfgan-ema zoo list
+"""usage: tfgan-ema zoo list
        tfgan-ema zoo show NAME [flags]
        tfgan-ema zoo gallery --out=FILE.html
        tfgan-ema zoo check NAME
@@ -37,31 +14,46 @@ model with the weights of a PyTorch checkpoint of mimicry (sngan_*, wgan_gp_*), 
 (biggan_*) or StyleGAN2-ADA (stylegan2_*).
 """
 
-FLAGS = command.new_flags()
-_text = functools.partial(flags.DEFINE_string, flag_values=FLAGS)
-_number = functools.partial(flags.DEFINE_integer, flag_values=FLAGS)
-_number("image_size", None, "Height and width of the images (default: the recipe's).")
-_number("channels", 3, "Channels of the images, 1 or 3.")
-flags.DEFINE_float("width", 1.0, "Factor of every hidden width.", flag_values=FLAGS)
-_number("num_classes", None, "Classes of a conditional network.")
-_text("checkpoint", None, "PyTorch checkpoint to convert.")
-_text("out", None, "File to write: a Keras model (*.keras), or the gallery (*.html).")
-_text("workdir", None, "Work directory of the finished run to add.")
-_text("average", "0", "Index or name of the average to add.")
-flags.DEFINE_list("metrics", None, "Metrics of the card (default: the run's).", flag_values=FLAGS)
-_number("samples", 10_000, "Number of samples in each set that is scored for the card.")
-flags.DEFINE_bool("overwrite", False, "Replace a trained model.", flag_values=FLAGS)
-_text("part", "generator", "What to convert: generator or discriminator.")
-_text("prefix", None, "Prefix of the network's tensors in the checkpoint (default: detected).")
-_number("mapping_layers", None, "Layers of StyleGAN2's mapping (default: the recipe's).")
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import zoo
+from tfgan_ema import command, files
+from tfgan_ema.cli import tables
+from tfgan_ema.errors import UsageError, unknown
+from zoo import shipped
+
+if TYPE_CHECKING:
+    import keras
+
+FLAGS = command.new_flags(
+    ("image_size", int, None, "Height and width of the images (default: the recipe's)."),
+    ("channels", int, 3, "Channels of the images, 1 or 3."),
+    ("width", float, 1.0, "Factor of every hidden width."),
+    ("num_classes", int, None, "Classes of a conditional network."),
+    ("checkpoint", str, None, "PyTorch checkpoint to convert."),
+    ("out", str, None, "File to write: a Keras model (*.keras), or the gallery (*.html)."),
+    ("workdir", str, None, "Work directory of the finished run to add."),
+    ("average", str, "0", "Index or name of the average to add."),
+    ("metrics", list, None, "Metrics of the card (default: the run's)."),
+    ("samples", int, 10_000, "Number of samples in each set that is scored for the card."),
+    ("overwrite", bool, False, "Replace a trained model."),
+    ("part", str, "generator", "What to convert: generator or discriminator."),
+    ("prefix", str, None, "Prefix of the network's tensors in the checkpoint (default: detected)."),
+    ("mapping_layers", int, None, "Layers of StyleGAN2's mapping (default: the recipe's)."),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    return command.run(_zoo, FLAGS, USAGE, argv)
+    return command.run(_zoo, FLAGS, __doc__, argv)
 
 
-def _zoo(values: flags.FlagValues, positional: list[str]) -> int | None:
+def _zoo(values: command.Flags, positional: list[str]) -> int | None:
     whole = {"list": _list, "gallery": _gallery}
     single = {"show": _show, "check": _check, "add": _add, "convert": _convert}
     if not positional:
@@ -80,7 +72,7 @@ def _zoo(values: flags.FlagValues, positional: list[str]) -> int | None:
     return single[action](values, names[0])
 
 
-def _list(values: flags.FlagValues) -> None:
+def _list(values: command.Flags) -> None:
     rows = [("network", "size", "G", "D", "paper", "recipe as in")]
     for name, row in zoo.CATALOGUE.items():
         size = "2-D" if row.image_size is None else str(row.image_size)
@@ -96,7 +88,7 @@ def _list(values: flags.FlagValues) -> None:
     tables.print_table(models, right=(3, 4))
 
 
-def _show(values: flags.FlagValues, name: str) -> None:
+def _show(values: command.Flags, name: str) -> None:
     if name in shipped.names():
         print((shipped.folder(name) / "card.md").read_text(encoding="utf-8"))
         return
@@ -114,7 +106,7 @@ def _show(values: flags.FlagValues, name: str) -> None:
                 print(f"  {layer.name:24}{kind:22}{shape:>22}{_parameters(layer):>14,}")
 
 
-def _build(values: flags.FlagValues, name: str, **options) -> tuple[keras.Model, keras.Model]:
+def _build(values: command.Flags, name: str, **options) -> tuple[keras.Model, keras.Model]:
     classes = values.num_classes
     return zoo.build(
         name,
@@ -136,7 +128,7 @@ def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
         yield from _layers(layer) if hasattr(layer, "layers") else [layer]
 
 
-def _gallery(values: flags.FlagValues) -> None:
+def _gallery(values: command.Flags) -> None:
     _require(values, "out")
     command.check_output("out", values.out)
     command.start_engine()
@@ -146,7 +138,7 @@ def _gallery(values: flags.FlagValues) -> None:
     print(values.out)
 
 
-def _check(values: flags.FlagValues, name: str) -> int:
+def _check(values: command.Flags, name: str) -> int:
     shipped.folder(name)  # a wrong name is refused at once
     command.start_engine()
     from tfgan_ema.lab.reports import cards
@@ -157,7 +149,7 @@ def _check(values: flags.FlagValues, name: str) -> int:
     return 0 if all(claims.values()) else 1
 
 
-def _add(values: flags.FlagValues, name: str) -> None:
+def _add(values: command.Flags, name: str) -> None:
     _require(values, "workdir")
     command.start_engine()
     from tfgan_ema.lab.reports import cards
@@ -173,7 +165,7 @@ def _add(values: flags.FlagValues, name: str) -> None:
     print(f"{folder}: look at samples.png and card.md")
 
 
-def _convert(values: flags.FlagValues, name: str) -> None:
+def _convert(values: command.Flags, name: str) -> None:
     _require(values, "checkpoint", "out")
     if values.part not in ("generator", "discriminator"):
         raise UsageError(f"--part={values.part}: expected generator or discriminator.")
@@ -195,11 +187,7 @@ def _convert(values: flags.FlagValues, name: str) -> None:
     print(f"{values.out}: {model.name} of {name}, {_parameters(model):,} parameters")
 
 
-def _require(values: flags.FlagValues, *names: str) -> None:
+def _require(values: command.Flags, *names: str) -> None:
     for name in names:
         if not values[name].value:
             raise UsageError(f"--{name} is missing: {values[name].help}")
-
-
-if __name__ == "__main__":
-    sys.exit(main(["tfgan-ema zoo", *sys.argv[1:]]))

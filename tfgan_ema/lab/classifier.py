@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
-from absl import flags
 
 from tfgan_ema import command, data
 from tfgan_ema.errors import unknown
@@ -23,13 +22,12 @@ from tfgan_ema.metrics.weights import fold
 
 BATCH = 128
 
-FLAGS = command.new_flags()
-flags.DEFINE_string("data", "fashion_mnist", "mnist or fashion_mnist.", flag_values=FLAGS)
-flags.DEFINE_integer("epochs", 12, "Passes over the training split.", flag_values=FLAGS)
-flags.DEFINE_integer(
-    "seed", 0, "Seed of the initial weights, the order and the shifts.", flag_values=FLAGS
+FLAGS = command.new_flags(
+    ("data", str, "fashion_mnist", "mnist or fashion_mnist."),
+    ("epochs", int, 12, "Passes over the training split."),
+    ("seed", int, 0, "Seed of the initial weights, the order and the shifts."),
+    ("check", bool, False, "Only measure the stored classifier."),
 )
-flags.DEFINE_bool("check", False, "Only measure the stored classifier.", flag_values=FLAGS)
 
 
 def train(
@@ -96,7 +94,7 @@ def _shifted(images: np.ndarray, random: np.random.Generator, flip: bool) -> np.
     return padded[each, rows[:, :, None], columns[:, None, :]].astype(np.float32)
 
 
-def _run(values: flags.FlagValues, _: list[str]) -> None:
+def _run(values: command.Flags, _: list[str]) -> None:
     if values.data not in classifier.SPACES:
         raise unknown("data set for a classifier", values.data, classifier.SPACES)
     space = classifier.SPACES[values.data]

@@ -1,36 +1,34 @@
-"""``tfgan-ema dynamics --methods=... --out=DIR``: draws the training dynamics of the Dirac-GAN."""
+"""usage: tfgan-ema dynamics --out=DIR [--methods=NAME,NAME+leaky_ema,...]
+
+Writes trajectories.svg/.png (the runs over their vector fields) and, for methods with a parameter,
+eigenvalues.svg/.png; prints the eigenvalues at the equilibrium and the distance at the end. Rules:
+simultaneous, alternating or optimistic descent, or continuous time until step x steps.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from absl import flags
-
-from tfgan_ema.command import new_flags, run
+from tfgan_ema import command
 from tfgan_ema.errors import UsageError, unknown
 from tfgan_ema.lab.commands.reproduce import output_folder
 
 _METHODS = ["gan", "nsgan", "wgan_gp", "r1", "consensus", "leaky_ema"]
-FLAGS = new_flags()
-flags.DEFINE_list("methods", _METHODS, "Methods, NAME or NAME+leaky_ema.", flag_values=FLAGS)
-flags.DEFINE_string("out", None, "The folder to write into.", flag_values=FLAGS)
-flags.DEFINE_list("start", ["1", "1"], "θ, then ψ: 2 or 4 numbers.", flag_values=FLAGS)
-flags.DEFINE_string("rule", "alternating", "How the players move, see above.", flag_values=FLAGS)
-flags.DEFINE_float("step", 0.1, "Step size of descent.", flag_values=FLAGS)
-flags.DEFINE_integer("steps", 500, "Generator steps.", flag_values=FLAGS)
-flags.DEFINE_integer("n_dis", 1, "Discriminator steps per generator step.", flag_values=FLAGS)
-flags.DEFINE_string("first", "discriminator", "The player that moves first.", flag_values=FLAGS)
-flags.DEFINE_float("beta", 0.5, "Share of the real data that leaks replace.", flag_values=FLAGS)
-flags.DEFINE_float("decay", 0.9, "Decay of the averages, leaking or not.", flag_values=FLAGS)
-
-USAGE = """usage: tfgan-ema dynamics --out=DIR [--methods=NAME,NAME+leaky_ema,...]
-
-Writes trajectories.svg/.png (the runs over their vector fields) and, for methods with a parameter,
-eigenvalues.svg/.png; prints the eigenvalues at the equilibrium and the distance at the end. Rules:
-simultaneous, alternating or optimistic descent, or continuous time until step x steps."""
+FLAGS = command.new_flags(
+    ("methods", list, _METHODS, "Methods, NAME or NAME+leaky_ema."),
+    ("out", str, None, "The folder to write into."),
+    ("start", list, ["1", "1"], "θ, then ψ: 2 or 4 numbers."),
+    ("rule", str, "alternating", "How the players move, see above."),
+    ("step", float, 0.1, "Step size of descent."),
+    ("steps", int, 500, "Generator steps."),
+    ("n_dis", int, 1, "Discriminator steps per generator step."),
+    ("first", str, "discriminator", "The player that moves first."),
+    ("beta", float, 0.5, "Share of the real data that leaks replace."),
+    ("decay", float, 0.9, "Decay of the averages, leaking or not."),
+)
 
 
-def draw(values: flags.FlagValues, words: list[str]) -> None:
+def draw(values: command.Flags, words: list[str]) -> None:
     """Computes everything before anything is written."""
     from tfgan_ema.lab.dynamics.methods import method, swept
     from tfgan_ema.lab.dynamics.simulate import RULES, check_rule, descend, integrate
@@ -87,4 +85,4 @@ def _start(words: list[str]) -> list[list[float]]:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    return run(draw, FLAGS, USAGE, argv)
+    return command.run(draw, FLAGS, __doc__, argv)

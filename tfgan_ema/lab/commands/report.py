@@ -1,33 +1,26 @@
-"""``tfgan-ema report WORKDIR``: one HTML page about a run."""
-
-from __future__ import annotations
-
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-
-from absl import flags
-
-from tfgan_ema import command
-from tfgan_ema.errors import UsageError
-
-USAGE = """
-usage: tfgan-ema report WORKDIR [--out=FILE]
+"""usage: tfgan-ema report WORKDIR [--out=FILE]
 
 Writes one HTML page that needs no network: samples over time, metrics, losses, interpolations, the
 nearest training images and the configuration of a run of `tfgan-ema train`.
 """
 
-FLAGS = command.new_flags()
-flags.DEFINE_string("out", None, "The page; WORKDIR/report.html unless given.", flag_values=FLAGS)
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tfgan_ema import command
+from tfgan_ema.errors import UsageError
+
+FLAGS = command.new_flags(("out", str, None, "The page; WORKDIR/report.html unless given."))
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    return command.run(_report, FLAGS, USAGE, argv)
+    return command.run(_report, FLAGS, __doc__, argv)
 
 
-def _report(values: flags.FlagValues, words: list[str]) -> None:
+def _report(values: command.Flags, words: list[str]) -> None:
     if len(words) != 1:
         raise UsageError(f"got {words or 'nothing'}: expected one WORKDIR of `tfgan-ema train`.")
     from tfgan_ema import files, runs
@@ -41,7 +34,3 @@ def _report(values: flags.FlagValues, words: list[str]) -> None:
 
     files.write_text(out, report.page(workdir))
     print(out)
-
-
-if __name__ == "__main__":
-    sys.exit(main(["tfgan-ema report", *sys.argv[1:]]))

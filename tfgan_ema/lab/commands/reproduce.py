@@ -1,4 +1,13 @@
-"""``tfgan-ema reproduce EXPERIMENT --out=DIR``: repeats an experiment of the papers."""
+"""usage: tfgan-ema reproduce EXPERIMENT --out=DIR [--budget=smoke|desk|paper]
+
+Repeats an experiment of the papers and writes one HTML page with its figures and tables. To resume
+an interrupted run, repeat the command.
+
+Budgets: smoke takes a minute, to see it run; desk takes an hour or two on two cores (cifar a
+night); paper is the authors' own. The dynamics have one budget, half a minute.
+
+Experiments:
+"""
 
 from __future__ import annotations
 
@@ -6,9 +15,7 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import flags
-
-from tfgan_ema.command import new_flags, run
+from tfgan_ema import command
 from tfgan_ema.errors import UsageError, unknown
 
 _LAB = "tfgan_ema.lab"
@@ -24,21 +31,12 @@ EXPERIMENTS = {
     "toy2d": (f"{_LAB}.experiments.toy2d", "TOY2D", "Gaussian, line, circle, four lines"),
 }
 
-FLAGS = new_flags()
-flags.DEFINE_string("out", None, "The folder to write into.", flag_values=FLAGS)
-flags.DEFINE_string("budget", "desk", "How much work, see above.", flag_values=FLAGS)
+FLAGS = command.new_flags(
+    ("out", str, None, "The folder to write into."),
+    ("budget", str, "desk", "How much work, see above."),
+)
 
 _LIST = "\n".join(f"  {name:<10}  {what}" for name, (_, _, what) in EXPERIMENTS.items())
-USAGE = f"""usage: tfgan-ema reproduce EXPERIMENT --out=DIR [--budget=smoke|desk|paper]
-
-Repeats an experiment of the papers and writes one HTML page with its figures and tables. To resume
-an interrupted run, repeat the command.
-
-Budgets: smoke takes a minute, to see it run; desk takes an hour or two on two cores (cifar a
-night); paper is the authors' own. The dynamics have one budget, half a minute.
-
-Experiments:
-{_LIST}"""
 
 
 def output_folder(out: str | None) -> Path:
@@ -50,7 +48,7 @@ def output_folder(out: str | None) -> Path:
     return Path(out)
 
 
-def reproduce(values: flags.FlagValues, words: list[str]) -> None:
+def reproduce(values: command.Flags, words: list[str]) -> None:
     """Finds the experiment and runs it."""
     if len(words) != 1:
         raise UsageError(f"got {words or 'nothing'}: expected one of {', '.join(EXPERIMENTS)}.")
@@ -64,4 +62,4 @@ def reproduce(values: flags.FlagValues, words: list[str]) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    return run(reproduce, FLAGS, USAGE, argv)
+    return command.run(reproduce, FLAGS, __doc__ + _LIST, argv)
