@@ -1,4 +1,4 @@
-"""Sets by name: mixtures, digits, idx files, folders of images."""
+"""Sets by name: mixtures, digits, idx files."""
 
 import gzip
 import struct
@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PIL import Image
 from scipy import stats
 from sklearn.datasets import load_digits
 
 from tfgan_ema import data
-from tfgan_ema.data import idx, images
+from tfgan_ema.data import idx
 from tfgan_ema.errors import UsageError
 
 
@@ -57,7 +56,7 @@ def test_a_mixture_follows_its_seed_and_options():
     np.testing.assert_allclose(np.linalg.norm(far, axis=1), 5, atol=1e-4)
 
 
-# -------------------------------------------------------------------- images
+# -------------------------------------------------------------------- digits
 
 
 def test_digits_are_scikit_learns():
@@ -73,40 +72,6 @@ def test_digits_are_scikit_learns():
     # an area average of the enlarged digit is the digit again, but for the filter's ringing
     small = large.samples[..., 0].reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4))
     assert np.abs(small - digits.samples[..., 0]).mean() < 12
-
-
-@settings(max_examples=50, deadline=None)
-@given(hnp.arrays(np.uint8, (5, 7, 3)))
-def test_grey_is_pillows_luma(image):
-    expected = np.asarray(Image.fromarray(image).convert("L"))
-    np.testing.assert_array_equal(images.to_channels(image, 1)[..., 0], expected)
-
-
-def test_28_pixel_images_reach_32_in_a_black_frame():
-    small = np.random.default_rng(0).integers(1, 256, (3, 28, 28, 1), dtype=np.uint8)
-    large = images.fit_arrays(small, 32, 3)
-    assert large.shape == (3, 32, 32, 3)
-    np.testing.assert_array_equal(large[:, 2:30, 2:30], small.repeat(3, axis=-1))
-    assert large.astype(int).sum() == 3 * small.astype(int).sum()
-    np.testing.assert_array_equal(images.fit_array(small[0], 32, 1), large[0, ..., :1])
-
-
-def test_fit_crops_the_centre_and_averages():
-    wide = np.zeros((8, 16, 3), np.uint8)
-    wide[:, 4:12] = 200  # just the central square
-    assert (images.fit_array(wide, 4, 3) == 200).all()
-    checks = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)[..., None]
-    assert abs(images.fit_array(checks, 8, 1).astype(int) - 127).max() <= 2  # no aliasing
-
-
-def test_fit_reads_orientation_transparency_and_depth():
-    tall = Image.new("RGB", (2, 4), "red")
-    tall.getexif()[0x0112] = 6  # the camera lay on its side
-    assert images.fit(tall, None, 3).shape == (2, 4, 3)
-    glass = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
-    assert (images.fit(glass, 4, 3) == 255).all()
-    deep = Image.fromarray(np.full((4, 4), 0x80FF, np.uint16))
-    assert (images.fit(deep, 4, 1) == 0x80).all()
 
 
 # ----------------------------------------------------------------------- idx
@@ -179,79 +144,22 @@ def test_broken_idx_files_are_named(mnist_like):
         data.load(f"idx:{folder}", split="test")
 
 
-# -------------------------------------------------------------------- folder
+@pytest.mark.parametrize("labels", [np.array([0, -1, 2], ">i4"), np.array([0, np.nan, 2], ">f4")])
+def test_idx_labels_are_whole_numbers(mnist_like, labels):
+    folder, _ = mnist_like
+    kind = 0x0C if labels.dtype.kind == "i" else 0x0D
+    header = struct.pack(">BBBBI", 0, 0, kind, 1, 3)
+    (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(header + labels.tobytes())
+    with pytest.raises(UsageError, match="other labels than whole numbers from 0"):
+        data.load(f"idx:{folder}", split="test")
 
 
-@pytest.fixture
-def album(tmp_path):
-    """Two classes, six formats, each image of one colour; and a file that is no image."""
-    folder = tmp_path / "album"
-    for i, name in enumerate(
-        ["cat/a.png", "cat/deep/b.jpg", "cat/c.webp", "dog/d.bmp", "dog/e.GIF", "dog/f.tiff"]
-    ):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (20 + i, 30), (40 * i, 0, 0)).save(path)
-    (folder / "notes.txt").write_text("not an image")
-    (folder / "cat" / "._a.png").write_text("a leftover of a file manager")
-    return folder
-
-
-def test_folder_of_many_formats_with_classes(album, tmp_path, capsys):
-    source = data.load(f"folder:{album}", image_size=8, data_dir=tmp_path / "cache", labels=True)
-    assert (source.shape, source.count, source.num_classes) == ((8, 8, 3), 6, 2)
-    samples, labels = source.batch(np.arange(6))
-    assert labels.tolist() == [0, 0, 0, 1, 1, 1]
-    # sorted by path: cat/a, cat/c, cat/deep/b, dog/...; JPEG and GIF may be off by a little
-    np.testing.assert_allclose(samples[:, 4, 4, 0], [0, 80, 40, 120, 160, 200], atol=4)
-    assert capsys.readouterr().err == ""
-
-
-def test_folder_is_decoded_once(album, tmp_path, monkeypatch):
-    arguments = {"image_size": 8, "channels": 1, "data_dir": tmp_path / "cache"}
-    first = data.load(f"folder:{album}", **arguments)
-    with monkeypatch.context() as patch:
-        patch.setattr(Image, "open", None)
-        again = data.load(f"folder:{album}", **arguments)
-    np.testing.assert_array_equal(first.samples, again.samples)
-    Image.new("RGB", (9, 9), "white").save(album / "cat" / "a.png")
-    assert data.load(f"folder:{album}", **arguments).samples[0, 0, 0, 0] == 255
-
-
-def test_damaged_images_are_skipped_counted_and_reported_once(album, tmp_path, capsys):
-    for name in ("cat/a.png", "dog/d.bmp"):
-        path = album / name
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    (album / "dog" / "z.png").write_bytes(b"")
-    source = data.load(f"folder:{album}", image_size=8, data_dir=tmp_path / "cache")
-    err = capsys.readouterr().err
-    assert source.count == 4
-    assert source.batch(np.arange(4))[1].tolist() == [0, 0, 1, 1]
-    assert err.count("\n") == 1
-    assert "skipped 3 of 7 images" in err
-    assert "cat/a.png" in err
-
-
-def test_a_flat_folder_has_no_labels(tmp_path):
-    Image.new("L", (5, 5), 7).save(tmp_path / "a.png")
-    source = data.load(f"folder:{tmp_path}", image_size=4, data_dir=tmp_path / "cache")
-    assert source.batch([0])[1] is None
-    assert source.num_classes is None
-
-
-def test_folders_without_images_are_refused_and_nothing_is_kept(tmp_path):
-    cache = tmp_path / "cache"
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    with pytest.raises(UsageError, match="no images in"):
-        data.load(f"folder:{empty}", image_size=8, data_dir=cache)
-    with pytest.raises(UsageError, match="no folder"):
-        data.load(f"folder:{tmp_path / 'nowhere'}", image_size=8, data_dir=cache)
-    assert not cache.exists()
-    (empty / "a.png").write_bytes(b"nothing")
-    with pytest.raises(UsageError, match="none of the 1 images"):
-        data.load(f"folder:{empty}", image_size=8, data_dir=cache)
-    assert [path for path in cache.rglob("*") if not path.is_dir()] == []
+def test_idx_files_without_pixels_are_refused(mnist_like):
+    folder, _ = mnist_like
+    for shape in ((0, 28, 28), (5, 0, 0)):
+        (folder / "train-images-idx3-ubyte").write_bytes(idx_bytes(np.zeros(shape, np.uint8)))
+        with pytest.raises(UsageError, match="expected 8-bit images"):
+            data.load(f"idx:{folder}")
 
 
 # -------------------------------------------------------------------- errors

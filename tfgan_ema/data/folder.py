@@ -7,16 +7,21 @@ there. The cache is keyed by the files' names, sizes and times, so a changed fol
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import stat
+import warnings
+from collections.abc import Iterator, Sequence
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from tfgan_ema.data import images, store
 from tfgan_ema.data.source import Source
 from tfgan_ema.errors import UsageError, say
+
+Stamp = tuple[int, int] | None  # a file's size and time of change; None if it cannot be opened
+Notes = dict[str, list[str]]  # what is unusual about files
 
 _CHUNK = 512  # images decoded ahead of the writer
 
@@ -25,7 +30,8 @@ def load(path: Path, image_size: int | None, channels: int | None, root: Path) -
     """The images below ``path`` as uint8 [count, image_size, image_size, channels].
 
     When every image lies in a subfolder, the subfolders of ``path``, in alphabetical order, are
-    the classes. Images that cannot be read are left out, counted, and named on stderr.
+    the classes. Images that cannot be read are left out, counted, and named on stderr, and so are
+    those of which only the first of several frames is taken.
 
     Raises:
         UsageError: no folder, no readable image in it, or no ``image_size``.
@@ -34,70 +40,106 @@ def load(path: Path, image_size: int | None, channels: int | None, root: Path) -
         raise UsageError(f"no folder {str(path)!r}: folder:PATH takes a folder of images.")
     if image_size is None:
         raise UsageError(f"folder:{path} needs an image_size to bring its images to.")
-    files = _image_files(path)
-    if not files:
+    found = [(file.relative_to(path).as_posix(), _stamp(file)) for file in _image_files(path)]
+    if not found:
         raise UsageError(f"no images in {str(path)!r}: expected files such as .png, .jpg, .webp.")
     channels = channels or 3
-    listing = []
-    for file in files:
-        stat = (path / file).stat()
-        listing.append((file.as_posix(), stat.st_size, stat.st_mtime_ns))
-    key = ["folder", str(path.resolve()), listing, image_size, channels]
-    classes = _class_names(files)
-    notes: dict[str, list[str]] = {"skipped": []}
-    records = _decode(path, files, classes, image_size, channels, notes["skipped"])
+    classes = _class_names([name for name, stamp in found if stamp])
+    key = ["folder", images.RULES, str(path.resolve()), found, image_size, channels]
+    notes: Notes = {"skipped": [], "animated": []}
     shape = (image_size, image_size, channels)
-    samples, labels, notes = store.prepared(root, key, records, len(files), shape, notes)
-    skipped = notes["skipped"]
+    records = _records(path, found, classes, shape, notes)
+    samples, labels, notes = store.prepared(root, key, records, len(found), shape, notes)
+    skipped, animated = notes["skipped"], notes["animated"]
     if skipped:
-        more = ", ..." if len(skipped) > 3 else ""
-        say(
-            f"skipped {len(skipped)} of {len(files)} images in {path} that cannot be read: "
-            f"{', '.join(skipped[:3])}{more}"
-        )
-    return Source(f"folder:{path}", samples, labels, len(classes) or None)
+        say(f"skipped {len(skipped)} of {len(found)} images in {path}: {_first(skipped)}")
+    if animated:
+        say(f"took only the first frame of {len(animated)} images in {path}: {_first(animated)}")
+    names = tuple(name.encode(errors="backslashreplace").decode() for name in classes)
+    return Source(f"folder:{path}", samples, labels, len(names) or None, names or None)
 
 
-def _image_files(path: Path) -> list[Path]:
-    """The image files below ``path``, relative to it and sorted; hidden ones are left out."""
+def _image_files(path: Path) -> Iterator[Path]:
+    """The files below ``path`` that should be images, sorted; hidden names are left out.
+
+    Links are followed, except a link to a folder that it lies in. Folders that cannot be listed and
+    links that lead nowhere come along, so that they can be reported.
+    """
     Image.init()
     readable = {end for end, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    return sorted(
-        (Path(folder) / name).relative_to(path)
-        for folder, _, names in os.walk(path)
-        for name in names
-        if Path(name).suffix.lower() in readable and not name.startswith(".")
-    )
+
+    def below(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+        here = os.path.realpath(folder)
+        if here in above:
+            return
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError:
+            names = []
+            yield folder
+        for entry in (folder / name for name in names if not name.startswith(".")):
+            if os.path.isdir(entry):
+                yield from below(entry, above | {here})
+            elif entry.suffix.lower() in readable or not os.path.exists(entry):
+                yield entry
+
+    return below(path, frozenset())
 
 
-def _class_names(files: list[Path]) -> list[str]:
+def _stamp(file: Path) -> Stamp:
+    """What tells that a file changed; a pipe or a device is never opened."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    usable = stat.S_ISREG(found.st_mode) and os.access(file, os.R_OK)
+    return (found.st_size, found.st_mtime_ns) if usable else None
+
+
+def _class_names(files: Sequence[str]) -> tuple[str, ...]:
     """The top subfolders, sorted, if every file lies in one; otherwise none."""
-    if any(len(file.parts) == 1 for file in files):
-        return []
-    return sorted({file.parts[0] for file in files})
+    tops = {file.split("/")[0] for file in files}
+    return tuple(sorted(tops)) if all("/" in file for file in files) else ()
 
 
-def _decode(
-    path: Path, files: list[Path], classes: list[str], size: int, channels: int, skipped: list[str]
-) -> Iterator[tuple[np.ndarray, int | None]]:
-    """The readable images with their labels; the names of the others are added to ``skipped``."""
+def _records(
+    path: Path, found: list[tuple[str, Stamp]], classes: Sequence[str], shape: tuple, notes: Notes
+) -> store.Records:
+    """The readable images with their labels; ``notes`` is filled on the way."""
     index = {name: label for label, name in enumerate(classes)}
 
-    def decode(file: Path) -> np.ndarray | None:
+    def decode(name: str, stamp: Stamp) -> tuple[np.ndarray | str, bool]:
+        """The pixels of an image, or why there are none; and whether it has several frames."""
+        if stamp is None:
+            return "not a file that can be opened", False
         try:
-            with Image.open(path / file) as image:
-                image.load()
-        except Exception:  # on damaged bytes Pillow's readers raise nearly anything
-            return None
-        return images.fit(image, size, channels)
+            with Image.open(path / name) as image:
+                pixels = images.fit(image, shape[0], shape[2])
+                return pixels, getattr(image, "is_animated", False)
+        except UnidentifiedImageError:
+            return "not an image that Pillow knows", False
+        except MemoryError as error:
+            raise UsageError(f"{path / name} needs more memory than there is.") from error
+        except Exception as error:  # on damaged bytes Pillow's readers raise nearly anything
+            return " ".join(str(error).split()) or type(error).__name__, False
 
-    with ThreadPool() as pool:  # Pillow releases the GIL while it decodes and resizes
-        for start in range(0, len(files), _CHUNK):
-            chunk = files[start : start + _CHUNK]
-            for file, image in zip(chunk, pool.map(decode, chunk), strict=True):
-                if image is None:
-                    skipped.append(file.as_posix())
+    # Pillow releases the GIL while it decodes and resizes. Its warnings do not name the file.
+    with warnings.catch_warnings(action="ignore"), ThreadPool() as pool:
+        for start in range(0, len(found), _CHUNK):
+            chunk = found[start : start + _CHUNK]
+            decoded = pool.starmap(decode, chunk)
+            for (name, _), (image, animated) in zip(chunk, decoded, strict=True):
+                if animated:
+                    notes["animated"].append(repr(name))
+                if isinstance(image, str):
+                    notes["skipped"].append(f"{name!r} ({image})")
                 else:
-                    yield image, index.get(file.parts[0])
-    if len(skipped) == len(files):
-        raise UsageError(f"none of the {len(files)} images in {str(path)!r} can be read.")
+                    yield image, index.get(name.split("/")[0])
+    if len(notes["skipped"]) == len(found):
+        why = _first(notes["skipped"])
+        raise UsageError(f"none of the {len(found)} images in {str(path)!r} can be read: {why}.")
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first three of some names, in one line."""
+    return ", ".join([*names[:3], *["..."] * (len(names) > 3)])

@@ -1,9 +1,19 @@
-"""Bringing images to one size and one number of channels."""
+"""Bringing images to one size, one number of channels and 8 bits."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+RULES = 2  # the version of what `fit` does to an image file; caches of its results are keyed by it
+
+_ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 274, 258, 262, 339  # tags of EXIF and TIFF
+_TO = Image.Transpose
+_TURNS = {2: _TO.FLIP_LEFT_RIGHT, 3: _TO.ROTATE_180, 4: _TO.FLIP_TOP_BOTTOM, 5: _TO.TRANSPOSE,
+          6: _TO.ROTATE_270, 7: _TO.TRANSVERSE, 8: _TO.ROTATE_90}  # fmt: skip
 
 
 def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
@@ -24,12 +34,22 @@ def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
 def fit(image: Image.Image, size: int | None, channels: int) -> np.ndarray:
     """One Pillow image as uint8 [size, size, channels]: centre-cropped square, antialiased resize.
 
-    EXIF orientation is applied, transparency is laid over white, 16-bit grey becomes 8-bit;
-    ``size=None`` keeps the whole image as it is.
+    EXIF orientation is applied where it can be read, transparency is laid over white, and grey of
+    more than 8 bits becomes 8-bit. A JPEG much larger than ``size`` is decoded at a fraction of its
+    size. ``size=None`` keeps the whole image as it is.
+
+    Raises:
+        ValueError: the pixels lie outside the range of their format, so that white is unknown.
     """
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if size is not None:
+        image.draft(None, (4 * size, 4 * size))
+    image.load()
+    tags = getattr(image, "tag_v2", {})
+    image = _upright(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _in_8_bits(image, tags)
+    if image.mode == "LAB":
+        image = image.convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -41,6 +61,33 @@ def fit(image: Image.Image, size: int | None, channels: int) -> np.ndarray:
         image = image.crop((left, top, left + side, top + side))
         image = image.resize((size, size), Image.Resampling.LANCZOS)
     return np.asarray(image).reshape(image.height, image.width, channels)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF data say; as it is if they are damaged."""
+    try:
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION))
+    except Exception:  # on damaged EXIF data Pillow raises nearly anything
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _in_8_bits(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
+    """Grey of more than 8 bits in 8 bits, rounded.
+
+    White is the largest number of the format's bits, but at most 65535, since integers of 32 bits
+    hold 16-bit images in practice; of floating-point numbers it is 1.
+    """
+    pixels = np.asarray(image).astype(np.float64)
+    bits = tags.get(_BITS, (16,))[0] - (tags.get(_SAMPLE_FORMAT) == (2,))  # without the sign
+    white = 1 if image.mode == "F" else 2 ** min(bits, 16) - 1
+    low, high = pixels.min(), pixels.max()
+    if not 0 <= low <= high <= white:  # also if they are not numbers
+        raise ValueError(f"its pixels run from {low:g} to {high:g}, expected 0 to {white}")
+    shown = white - pixels if tags.get(_PHOTOMETRIC) == 0 else pixels
+    if "transparency" in image.info:
+        shown = np.where(pixels == image.info["transparency"], white, shown)
+    return Image.fromarray(np.rint(shown * (255 / white)).astype(np.uint8))
 
 
 def fits(shape: tuple[int, ...], size: int | None) -> bool:
