@@ -47,7 +47,7 @@ def load(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
     images = _read(path)
     if images.ndim == 3:
         images = images[..., None]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+    if images.dtype != np.uint8 or images.shape[3:] not in ((1,), (3,)) or not images.size:
         raise UsageError(
             f"{path} holds {images.dtype} of shape {images.shape}: expected 8-bit images "
             "[n, h, w] or [n, h, w, 1 or 3]."
@@ -75,7 +75,10 @@ def _labels(path: Path) -> np.ndarray | None:
     beside = [f for f in (path.with_name(name), path.with_name(f"{name}.gz")) if f.is_file()]
     if name == path.name.removesuffix(".gz") or not beside:
         return None
-    return _read(beside[0]).astype(np.int32)
+    labels = _read(beside[0])
+    if labels.dtype.kind == "f" or (labels < 0).any():
+        raise UsageError(f"{beside[0]} holds other labels than whole numbers from 0.")
+    return labels.astype(np.int32)
 
 
 def _read(path: Path) -> np.ndarray:
