@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tfgan_ema import cache
+from tfgan_ema import cache, files
 from tfgan_ema.errors import UsageError
 
 Records = Iterable[tuple[np.ndarray, int | None]]  # images with their labels, None without
@@ -66,6 +66,8 @@ def prepared(
 ) -> Stored:
     """The images of ``records``, which are consumed only if the cache does not have them.
 
+    What killed processes left half-written is removed first, of whatever set.
+
     Args:
         root: the cache.
         key: whatever the images depend on: anything that JSON can hold.
@@ -74,6 +76,7 @@ def prepared(
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
     folder = root / "data" / "prepared" / name
     if not folder.is_dir():
+        files.clear_leftovers(folder.parent)
         with cache.adding(folder) as partial:
             write(partial, records, capacity, shape, notes or {})
     return read(folder)
