@@ -49,7 +49,8 @@ def tiny(tmp_path, monkeypatch):
         tar.addfile(member, io.BytesIO(content))
     client(tmp_path / "bin", "npm", archive)
     package = downloads.Package("npm", "tiny@1.0.0", 1, parse)
-    monkeypatch.setitem(sets.SETS, "tiny", sets.ImageSet((4, 4, 1), SPLITS, package, 6))
+    tiny_set = sets.ImageSet((4, 4, 1), SPLITS, package, tuple("abcdef"))
+    monkeypatch.setitem(sets.SETS, "tiny", tiny_set)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
 
     def offline(name, root):
@@ -69,6 +70,7 @@ def test_a_set_comes_through_the_package_client(tiny):
     for split, (images, labels) in TINY.items():
         source = data.load("tiny", split=split, data_dir=tiny / "cache")
         assert (source.shape, source.num_classes) == ((4, 4, 1), 6)
+        assert source.class_names == tuple("abcdef")
         samples, found = source.batch(np.arange(source.count))
         assert sorted(found.tolist()) == labels.tolist()
         np.testing.assert_array_equal(samples, images[found])  # labels number the images
@@ -265,7 +267,7 @@ def tfds():
 
         def _info(self):
             image = tfds.features.Image(shape=(None, None, 3), encoding_format="png")
-            features = {"image": image, "label": tfds.features.ClassLabel(num_classes=3)}
+            features = {"image": image, "label": tfds.features.ClassLabel(names=["a", "b", "c"])}
             return tfds.core.DatasetInfo(
                 builder=self, features=tfds.features.FeaturesDict(features)
             )
@@ -289,6 +291,7 @@ def test_a_tfds_set_is_prepared_and_mapped(tfds, tmp_path):
     assert not data.on_disk("tfds:no_such_set", tmp_path)
     source = data.load("tfds:tiny_pictures", image_size=8, data_dir=tmp_path, labels=True)
     assert (source.shape, source.count, source.num_classes) == ((8, 8, 3), 7, 3)
+    assert source.class_names == ("a", "b", "c")
     samples, labels = source.batch(np.arange(7))
     level = samples[:, 0, 0, 0] // 30
     assert sorted(level.tolist()) == list(range(7))

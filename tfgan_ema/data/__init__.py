@@ -8,6 +8,7 @@ Importing this loads neither TensorFlow nor TFDS.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,12 +20,12 @@ from tfgan_ema.cache import cache_dir
 from tfgan_ema.data import catalog, folder, idx, images, mixtures, png, sets
 from tfgan_ema.data.batches import pipeline
 from tfgan_ema.data.sets import fetch
-from tfgan_ema.data.source import Source
+from tfgan_ema.data.source import Source, label_of
 from tfgan_ema.errors import Unavailable, UsageError, build, say, unknown
 
 __all__ = [
-    "Source", "Unavailable", "describe", "fetch", "load", "load_first", "mixtures", "names",
-    "on_disk", "pipeline", "png",
+    "Source", "Unavailable", "describe", "fetch", "label_of", "load", "load_first", "mixtures",
+    "names", "on_disk", "pipeline", "png",
 ]  # fmt: skip
 
 _MIXTURES = {"ring": mixtures.ring, "grid": mixtures.grid}
@@ -89,6 +90,7 @@ def load(
         source = sets.load(name, split, image_size, channels, root)
     elif name == "digits":
         source = _resident(name, _digits(), image_size, channels)
+        source = dataclasses.replace(source, class_names=tuple("0123456789"))
     elif kind == "folder" and argument:
         source = folder.load(path, image_size, channels, root)
     elif kind == "idx" and argument:
@@ -136,7 +138,7 @@ def describe(data_dir: str | Path | None = None) -> list[tuple[str, ...]]:
             name,
             "x".join(map(str, this.shape)),
             " + ".join(f"{count} {split}" for split, (count, _) in this.splits.items()),
-            str(this.num_classes),
+            str(len(this.class_names)),
             "yes" if sets.folder(name, root).is_dir() else "no",
             f"TFDS or the {this.package}",
         )

