@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import tempfile
@@ -82,6 +83,13 @@ def run(
         if package not in INSTALL:
             raise
         return refuse(argv[0], UsageError(f"{package} is not installed: {INSTALL[package]}."))
+
+
+def main(
+    function: Callable[[Flags, list[str]], int | None], values: Flags, usage: str
+) -> Callable[[Sequence[str]], int]:
+    """The ``main(argv)`` of a command, which returns its exit code; the arguments are `run`'s."""
+    return functools.partial(run, function, values, usage)
 
 
 def average(text: str) -> int | str:

@@ -5,8 +5,6 @@ fetch downloads image sets (cifar10, fashion_mnist, mnist, tfds:NAME) into the c
 them. list prints every data set and whether it is in the cache.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from tfgan_ema import command
@@ -49,6 +47,4 @@ def _data(values: command.Flags, words: list[str]) -> None:
     _VERBS[words[0]](values, words[1:])
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the command; returns its exit code."""
-    return command.run(_data, FLAGS, __doc__, argv)
+main = command.main(_data, FLAGS, __doc__)

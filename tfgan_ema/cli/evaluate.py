@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,11 +42,6 @@ FLAGS = command.new_flags(
     ("save_reference", str, None, "npz file to write the reference's statistics to."),
     ("data_dir", str, None, "Cache of data and weights."),
 )
-
-
-def main(argv: Sequence[str]) -> int:
-    """Runs the command; returns its exit code."""
-    return command.run(_evaluate, FLAGS, __doc__, argv)
 
 
 def _evaluate(values: command.Flags, positional: list[str]) -> None:
@@ -164,3 +158,6 @@ def _folder(values: command.Flags, path: Path) -> Source:
             raise UsageError(f"--reference={name} holds points: a folder holds images.")
         size, channels = size or shape[0], channels or shape[2]
     return data.load(f"folder:{path}", image_size=size, channels=channels, data_dir=values.data_dir)
+
+
+main = command.main(_evaluate, FLAGS, __doc__)

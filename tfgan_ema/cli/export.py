@@ -4,10 +4,6 @@ Writes a SavedModel that loads with TensorFlow alone, with the signatures `servi
 -> images in [-1, 1]) and `sample` (count, seed -> uint8 images).
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 from tfgan_ema import command
 from tfgan_ema.errors import UsageError
 
@@ -19,11 +15,6 @@ FLAGS = command.new_flags(
     ("step", int, None, "Step of the checkpoint; the latest unless given."),
     ("overwrite", bool, False, "Replace an existing SavedModel."),
 )
-
-
-def main(argv: Sequence[str]) -> int:
-    """Runs the command; returns its exit code."""
-    return command.run(_export, FLAGS, __doc__, argv)
 
 
 def _export(values: command.Flags, positional: list[str]) -> None:
@@ -43,3 +34,6 @@ def _export(values: command.Flags, positional: list[str]) -> None:
         overwrite=values.overwrite,
     )
     print(f"step {gan.steps_done} of {values.workdir}: {folder}")
+
+
+main = command.main(_export, FLAGS, __doc__)

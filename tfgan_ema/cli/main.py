@@ -3,8 +3,6 @@
 Nothing heavy is imported here: ``tfgan-ema --help`` must answer at once.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Sequence

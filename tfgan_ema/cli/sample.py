@@ -4,9 +4,6 @@ Draws samples of an averaged generator. The ending of --out decides the format: 
 .npy an array (uint8 [n, h, w, c]), anything else a folder of numbered PNG files.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from pathlib import Path
 
 from tfgan_ema import command
@@ -24,11 +21,6 @@ FLAGS = command.new_flags(
     ("label", int, None, "The class of all samples (conditional models)."),
     ("step", int, None, "Step of the checkpoint; the latest unless given (--workdir)."),
 )
-
-
-def main(argv: Sequence[str]) -> int:
-    """Runs the command; returns its exit code."""
-    return command.run(_sample, FLAGS, __doc__, argv)
 
 
 def _sample(values: command.Flags, positional: list[str]) -> None:
@@ -90,3 +82,6 @@ def write(out: Path, images) -> None:
     else:
         for i, image in enumerate(images):
             png.save_png(out / f"{i:06d}.png", image)
+
+
+main = command.main(_sample, FLAGS, __doc__)

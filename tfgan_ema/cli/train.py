@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import ast
 import functools
-import importlib.util
 import inspect
+import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,14 +81,12 @@ def load_config(name: str) -> ConfigDict:
         if Path(path).stem not in known:
             raise unknown("config", name, known)
         path = str(folder / Path(path).with_suffix(".py").name)
-    spec = importlib.util.spec_from_file_location("config", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, "get_config"):
+    get_config = runpy.run_path(path).get("get_config")
+    if get_config is None:
         raise UsageError(f"--config={name}: the file has no get_config().")
-    if row and not inspect.signature(module.get_config).parameters:
+    if row and not inspect.signature(get_config).parameters:
         raise UsageError(f"--config={name}: the file holds one experiment; leave out :{row}.")
-    return module.get_config(row) if row else module.get_config()
+    return get_config(row) if row else get_config()
 
 
 def _change(word: str) -> tuple[str, Any]:

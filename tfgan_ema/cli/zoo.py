@@ -17,7 +17,7 @@ model with the weights of a PyTorch checkpoint of mimicry (sngan_*, wgan_gp_*), 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,28 +48,21 @@ FLAGS = command.new_flags(
 )
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the command; returns its exit code."""
-    return command.run(_zoo, FLAGS, __doc__, argv)
-
-
 def _zoo(values: command.Flags, positional: list[str]) -> int | None:
-    whole = {"list": _list, "gallery": _gallery}
-    single = {"show": _show, "check": _check, "add": _add, "convert": _convert}
+    without_name = {"list": _list, "gallery": _gallery}
+    actions = {**without_name, "show": _show, "check": _check, "add": _add, "convert": _convert}
     if not positional:
-        raise UsageError(f"say what to do: {', '.join([*whole, *single])}.")
+        raise UsageError(f"say what to do: {', '.join(actions)}.")
     action, *names = positional
-    if action in whole:
-        if names:
-            raise UsageError(
-                f"{action} takes no name: leave {names[0]!r} out, or use `zoo show {names[0]}`."
-            )
-        return whole[action](values)
-    if action not in single:
-        raise unknown("action", action, [*whole, *single])
-    if len(names) != 1:
+    if action not in actions:
+        raise unknown("action", action, actions)
+    if action in without_name and names:
+        raise UsageError(
+            f"{action} takes no name: leave {names[0]!r} out, or use `zoo show {names[0]}`."
+        )
+    if action not in without_name and len(names) != 1:
         raise UsageError(f"{action}: expected one name, got {names or 'none'}; see `zoo list`.")
-    return single[action](values, names[0])
+    return actions[action](values, *names)
 
 
 def _list(values: command.Flags) -> None:
@@ -80,9 +73,8 @@ def _list(values: command.Flags) -> None:
         rows.append((name, size, *counts, row.paper, row.reference))
     tables.print_table(rows, right=(1, 2, 3))
     models = [("trained model", "network", "data", "steps", "MB")]
-    for name in shipped.names():
-        card = shipped.card(name)
-        network, data = card["config"]["network"]["kind"], card["data"]["name"]
+    for card in map(shipped.card, shipped.names()):
+        name, network, data = card["name"], card["config"]["network"]["kind"], card["data"]["name"]
         models.append((name, network, data, f"{card['steps']:,}", f"{card['bytes'] / 1e6:.1f}"))
     print()
     tables.print_table(models, right=(3, 4))
@@ -191,3 +183,6 @@ def _require(values: command.Flags, *names: str) -> None:
     for name in names:
         if not values[name].value:
             raise UsageError(f"--{name} is missing: {values[name].help}")
+
+
+main = command.main(_zoo, FLAGS, __doc__)

@@ -5,9 +5,7 @@ eigenvalues.svg/.png; prints the eigenvalues at the equilibrium and the distance
 simultaneous, alternating or optimistic descent, or continuous time until step x steps.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+import contextlib
 
 from tfgan_ema import command
 from tfgan_ema.errors import UsageError, unknown
@@ -41,10 +39,10 @@ def draw(values: command.Flags, words: list[str]) -> None:
         raise UsageError("no methods: expected names such as --methods=gan,leaky_ema.")
     if values.rule not in (*RULES, "continuous"):
         raise unknown("rule", values.rule, (*RULES, "continuous"))
-    out, start, continuous = output_folder(values.out), _start(values.start), False
-    options = {"rule": values.rule, "n_dis": values.n_dis, "first": values.first}
-    if values.rule == "continuous":
-        continuous, options["rule"] = True, "alternating"
+    out, start = output_folder(values.out), _start(values.start)
+    continuous = values.rule == "continuous"
+    rule = "alternating" if continuous else values.rule
+    options = {"rule": rule, "n_dis": values.n_dis, "first": values.first}
     check_rule(values.step, **options)
     methods = [method(name, values.beta, values.decay) for name in values.methods]
     runs = [
@@ -73,16 +71,11 @@ def draw(values: command.Flags, words: list[str]) -> None:
 
 
 def _start(words: list[str]) -> list[list[float]]:
-    try:
-        numbers = [float(word) for word in words]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (2, 4):
-        raise UsageError(f"--start={','.join(words)}: expected two or four numbers, θ then ψ.")
-    half = len(numbers) // 2
-    return [numbers[:half], numbers[half:]]
+    half = len(words) // 2
+    if len(words) in (2, 4):
+        with contextlib.suppress(ValueError):
+            return [list(map(float, player)) for player in (words[:half], words[half:])]
+    raise UsageError(f"--start={','.join(words)}: expected two or four numbers, θ then ψ.")
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the command; returns its exit code."""
-    return command.run(draw, FLAGS, __doc__, argv)
+main = command.main(draw, FLAGS, __doc__)

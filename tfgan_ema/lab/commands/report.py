@@ -4,20 +4,12 @@ Writes one HTML page that needs no network: samples over time, metrics, losses, 
 nearest training images and the configuration of a run of `tfgan-ema train`.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from pathlib import Path
 
 from tfgan_ema import command
 from tfgan_ema.errors import UsageError
 
 FLAGS = command.new_flags(("out", str, None, "The page; WORKDIR/report.html unless given."))
-
-
-def main(argv: Sequence[str]) -> int:
-    """Runs the command; returns its exit code."""
-    return command.run(_report, FLAGS, __doc__, argv)
 
 
 def _report(values: command.Flags, words: list[str]) -> None:
@@ -34,3 +26,6 @@ def _report(values: command.Flags, words: list[str]) -> None:
 
     files.write_text(out, report.page(workdir))
     print(out)
+
+
+main = command.main(_report, FLAGS, __doc__)

@@ -9,10 +9,7 @@ night); paper is the authors' own. The dynamics have one budget, half a minute.
 Experiments:
 """
 
-from __future__ import annotations
-
 import importlib
-from collections.abc import Sequence
 from pathlib import Path
 
 from tfgan_ema import command
@@ -60,6 +57,4 @@ def reproduce(values: command.Flags, words: list[str]) -> None:
     print(experiment(out) if words[0] == "dynamics" else experiment.run(out, values.budget))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the command; returns its exit code."""
-    return command.run(reproduce, FLAGS, __doc__ + _LIST, argv)
+main = command.main(reproduce, FLAGS, __doc__ + _LIST)
