@@ -4,8 +4,6 @@
 solves the mirrored system; nothing else changes).
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

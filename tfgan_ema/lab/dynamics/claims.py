@@ -1,12 +1,10 @@
 """What the papers state about small games, checked.
 
-`papers` has one file for each paper. A claim is a function there: the first paragraph of its
-docstring is what the paper states, the second is what we find. The function returns whether the two
-agree and the numbers that stand in the finding; where they do not agree, the finding corrects the
-statement.
+`papers` has one file for each paper. A claim is a function there that returns a `Finding`: whether
+statement and finding agree, and the numbers that stand in the finding. The first paragraph of its
+docstring is what the paper states, the second is what we find; where they do not agree, the finding
+corrects the statement. A claim without a source of its own has the ``SOURCE`` of its file.
 """
-
-from __future__ import annotations
 
 import inspect
 import string
@@ -44,8 +42,10 @@ def _check(source: str, function: Callable[[], Finding]) -> Claim:
 
 
 def check(paper: ModuleType) -> list[Claim]:
-    """Checks the claims of a module of `papers`."""
-    return [_check(source, f) for source, functions in paper.CLAIMS.items() for f in functions]
+    """Checks the claims of a module of `papers`, in its order."""
+    functions = [f for f in vars(paper).values() if inspect.isfunction(f)]
+    found = [f for f in functions if f.__annotations__.get("return") == Finding]
+    return [_check(getattr(f, "source", paper.SOURCE), f) for f in found]
 
 
 def claims() -> list[Claim]:

@@ -13,8 +13,6 @@ Coordinates lie along the first axis and runs along the others: ``θ`` and ``ψ`
 shape ``batch``, so one call moves many starts or many parameters at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -140,8 +138,12 @@ class Separable(Game):
     """Losses that are sums over single samples.
 
     D minimises ``E r(D(x_real)) + E f(D(x_fake))`` and G minimises ``E g(D(x_fake))``. A game
-    defines the slopes of the three with respect to the logit, as methods ``r``, ``f`` and ``g``.
+    defines the slopes of the three with respect to the logit, as methods ``r``, ``f`` and ``g``;
+    unless it defines ``g``, that is ``-f``, as in a min-max game.
     """
+
+    def g(self, logit):
+        return -self.f(logit)
 
     def generator(self, theta: Array, psi: Array, *memory: Array) -> Array:
         """``θ' = -g'(ψ·θ) ψ``."""
@@ -161,15 +163,11 @@ class GAN(Separable):
     def f(self, logit):
         return sigmoid(logit)
 
-    def g(self, logit):
-        return -sigmoid(logit)
-
 
 class NSGAN(GAN):
     """The non-saturating GAN, ``g = softplus(-s)`` (Goodfellow et al.; thesis (7), blog)."""
 
-    def g(self, logit):
-        return -sigmoid(-logit)
+    g = GAN.r
 
 
 class Bilinear(Separable):
@@ -180,8 +178,6 @@ class Bilinear(Separable):
 
     def f(self, logit):
         return np.ones_like(logit)
-
-    g = r
 
 
 @dataclass(frozen=True)

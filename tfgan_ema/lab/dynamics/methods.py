@@ -1,7 +1,5 @@
 """The methods by name, with the parameters of the papers' figures."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

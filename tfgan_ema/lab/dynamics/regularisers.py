@@ -4,10 +4,8 @@ LeakyEMA goes around penalties and noise; consensus goes around LeakyEMA, since 
 see the leak.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from functools import cache
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,25 +29,12 @@ class Wrapper(Game):
                 "LeakyEMA goes around the penalties and Consensus around LeakyEMA."
             )
 
-    @property
-    def rows(self) -> int:
-        return self.game.rows
-
-    @property
-    def smooth(self) -> bool:
-        return self.game.smooth
-
-    def generator(self, theta, psi, *memory):
-        return self.game.generator(theta, psi, *memory)
-
-    def project(self, psi):
-        return self.game.project(psi)
-
-    def remember(self, theta, *memory):
-        return self.game.remember(theta, *memory)
-
-    def drift(self, theta, *memory):
-        return self.game.drift(theta, *memory)
+    rows = property(attrgetter("game.rows"))
+    smooth = property(attrgetter("game.smooth"))
+    generator = property(attrgetter("game.generator"))
+    project = property(attrgetter("game.project"))
+    remember = property(attrgetter("game.remember"))
+    drift = property(attrgetter("game.drift"))
 
 
 @dataclass(frozen=True)
@@ -99,11 +84,9 @@ class DRAGAN(GradientPenalty):
     target: float = 1.0
 
 
-@cache
-def _gauss_hermite(nodes: int) -> tuple[Array, Array]:
-    """Points and weights with ``Σ w h(x) ≈ E h(ε)``, ``ε ~ N(0, 1)``."""
-    x, w = np.polynomial.hermite_e.hermegauss(nodes)
-    return x, w / w.sum()
+# Gauss-Hermite nodes x and weights w with Σ w h(x) ≈ E h(ε), ε ~ N(0, 1)
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(64)
+_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
 
 @dataclass(frozen=True)
@@ -114,7 +97,6 @@ class InstanceNoise(Wrapper):
     """
 
     sigma: ArrayLike = 0.7
-    nodes: int = 64
 
     def __post_init__(self):
         super().__post_init__()
@@ -126,10 +108,9 @@ class InstanceNoise(Wrapper):
 
     def _expectation(self, function, theta, psi):
         """``E function(ε, θ, ψ)`` over ``ε`` like ``θ``; the nodes lie along a new second axis."""
-        x, w = _gauss_hermite(self.nodes)
         dim, batch = len(theta), [1] * (theta.ndim - 1)
-        x = np.stack(np.meshgrid(*[x] * dim)).reshape(dim, -1, *batch)
-        w = np.prod(np.meshgrid(*[w] * dim), 0).reshape(-1, *batch)
+        x = np.stack(np.meshgrid(*[_NODES] * dim)).reshape(dim, -1, *batch)
+        w = np.prod(np.meshgrid(*[_WEIGHTS] * dim), 0).reshape(-1, *batch)
         return (w * function(self.sigma * x, theta[:, None], psi[:, None])).sum(1)
 
     def generator(self, theta, psi, *memory):

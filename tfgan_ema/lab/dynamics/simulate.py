@@ -1,7 +1,5 @@
 """Runs of a game: continuous time, and simultaneous, alternating or optimistic descent."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -195,10 +193,8 @@ def descend(
     """
     check_rule(step, rule, n_dis, first)
     check(decay=decay, steps=steps)
-    if rule == "alternating":
-        update = alternating(game, step, n_dis, first)
-    else:
-        update = RULES[rule](game, step)
+    order = (n_dis, first) if rule == "alternating" else ()
+    update = RULES[rule](game, step, *order)
     state = initial(game, start)
     ema = mean = state[:2]
     records = [(0, state, ema, mean)]

@@ -1,7 +1,5 @@
 """Eigenvalues at the equilibrium, critical parameters, and the stability map of LeakyEMA."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

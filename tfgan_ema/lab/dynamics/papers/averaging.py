@@ -5,6 +5,8 @@ import numpy as np
 from tfgan_ema.lab import dynamics as dy
 from tfgan_ema.lab.dynamics.papers import Finding
 
+SOURCE = "Yazici et al."
+
 DECAYS = np.array([0.9, 0.99, 0.999])
 STEP = 0.1  # of alternating descent
 
@@ -76,10 +78,3 @@ def direction_of_the_cycle() -> Finding:
         np.abs(run.state[:, :, 0, 0].T - solution).max() for solution in ([cos, -sin], [cos, sin])
     )
     return paper < 1e-6, {"error": ours}
-
-
-CLAIMS = {
-    "Yazici et al.": (
-        ema_of_a_cycle, remaining_cycle, amplitude_near_1, uniform_average, direction_of_the_cycle,
-    ),
-}  # fmt: skip

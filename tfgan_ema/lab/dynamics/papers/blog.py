@@ -7,6 +7,8 @@ import numpy as np
 from tfgan_ema.lab import dynamics as dy
 from tfgan_ema.lab.dynamics.papers import Finding
 
+SOURCE = "Su, blog"
+
 # The state (φ, θ) = (0.1, 0.2, 0.2, 0.1), the times, and the radius that each path tends to.
 BLOG_START = np.array([[0.2, 0.1], [0.1, 0.2]])
 CIRCLE = float(np.sqrt(0.03))
@@ -112,11 +114,3 @@ def only_the_penalty() -> Finding:
     games = dy.Consensus(), dy.InstanceNoise(), dy.LeakyEMA()
     rates = [dy.eigenvalues(game).real.max() for game in games]
     return max(rates) >= 0, {"rates": rates}
-
-
-CLAIMS = {
-    "Su, blog": (
-        non_saturating_in_2d, wgan_in_2d, wgan_gp_with_c_0, wgan_gp_with_c_1, gan_qp,
-        gan_qp_with_l2, only_the_penalty,
-    ),
-}  # fmt: skip

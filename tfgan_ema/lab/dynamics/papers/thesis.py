@@ -10,6 +10,8 @@ from tfgan_ema.lab.dynamics.games import sigmoid
 from tfgan_ema.lab.dynamics.papers import Finding
 from tfgan_ema.lab.dynamics.papers.slides import PLUS_MINUS_I, eigenvalue_error
 
+SOURCE = "Chervontsev, thesis"
+
 # Discrete LeakyEMA on NSGAN, h = 0.1, start (1, 1), D first: label -> (β, γ).
 LEAKS = {
     "no leak": (0.0, 0.9),
@@ -139,11 +141,3 @@ def sign_of_phi() -> Finding:
     """
     section_2, appendix = 1 - sigmoid(0.0), dy.NSGAN().g(0.0)
     return section_2 == appendix, {"section_2": section_2, "appendix": appendix}
-
-
-CLAIMS = {
-    "Chervontsev, thesis": (
-        without_a_leak, equation_17, figure_7, beta_of_1, gradient_descent, figure_4, wasserstein,
-        sign_of_phi,
-    ),
-}  # fmt: skip
