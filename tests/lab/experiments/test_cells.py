@@ -19,7 +19,12 @@ COUNT = 4
 def wanted(folder, **options):
     log = str(folder / "log")
     return [
-        Cell(f"c{i}", "cell_functions:square", {"value": i, "log": log, **options})
+        Cell(
+            f"c{i}",
+            "cell_functions:square",
+            {"value": i, "log": log, **options},
+            head={"cell": f"c{i}"},
+        )
         for i in range(COUNT)
     ]
 
@@ -29,7 +34,6 @@ def table(folder):
     out = folder / "out"
     Experiment(
         "squares", "Squares", "The squares\nof numbers.", lambda budget: wanted(folder),
-        lambda cell: {"cell": cell.name},
         lambda budget, rows, results: [f"{len(rows)} squares"],
         functools.partial(cell_functions.prepared, folder / "prepared"),
     ).run(out, "smoke")  # fmt: skip

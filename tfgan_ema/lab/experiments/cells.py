@@ -35,12 +35,14 @@ class Cell:
             not change what that one returns; these files are removed when all cells are done.
         options: its keyword arguments, as JSON holds them.
         cost: about how many seconds it takes; the longest start first.
+        head: what comes first in each of its rows in the experiment's table.
     """
 
     name: str
     function: str
     options: dict[str, Any]
     cost: float = 1.0
+    head: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def run(cells: Sequence[Cell], out: Path, *, workers: int | None = None) -> dict[str, Any]:
@@ -65,14 +67,14 @@ def run(cells: Sequence[Cell], out: Path, *, workers: int | None = None) -> dict
     return {cell.name: record(out, cell)["result"] for cell in cells}
 
 
-def run_apart(function: Callable[[], None]) -> None:
+def run_apart(function: Callable[..., None], *arguments: Any) -> None:
     """Calls a function in a process of its own, which leaves nothing behind in this one.
 
     Raises:
         UsageError, or whatever else the function raises.
     """
     with futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        pool.submit(function).result()
+        pool.submit(function, *arguments).result()
 
 
 def record(out: Path, cell: Cell) -> dict[str, Any] | None:

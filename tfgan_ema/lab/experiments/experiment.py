@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import datetime
-import functools
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -33,7 +32,6 @@ class Experiment:
         about: the introduction of the page: paragraphs with empty lines between them.
         cells: budget -> cells, their cost in seconds of one core. A result is a list of rows, one
             for each seed and measurement, or a dictionary that has such ``rows``.
-        head: cell -> what comes first in each of its rows in the table.
         parts: budget, table, results -> the parts of the page, as `pages` makes them; text becomes
             a paragraph.
         prepare: called with the budget, in a process of its own on all cores, if any cell is to
@@ -44,7 +42,6 @@ class Experiment:
     title: str
     about: str
     cells: Callable[[str], list[Cell]]
-    head: Callable[[Cell], Row]
     parts: Callable[[str, list[Row], Results], list[str]]
     prepare: Callable[[str], None] | None = None
 
@@ -70,9 +67,9 @@ class Experiment:
             flush=True,
         )
         if missing and self.prepare:
-            runner.run_apart(functools.partial(self.prepare, budget))
+            runner.run_apart(self.prepare, budget)
         results = runner.run(cells, out, workers=workers)
-        table = [self.head(cell) | row for cell in cells for row in _rows(results[cell.name])]
+        table = [cell.head | row for cell in cells for row in _rows(results[cell.name])]
         with files.replacing(out / "results.csv") as temporary, temporary.open("w") as file:
             writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
             writer.writeheader()

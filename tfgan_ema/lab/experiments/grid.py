@@ -84,6 +84,7 @@ def cells(budget: str) -> list[Cell]:
             "tfgan_ema.lab.experiments.grid:measure",
             {"method": method, "leaky": leaky, **sizes},
             sizes["seeds"] * (sizes["steps"] * step * (0.5 if leaky else 1) + transports) + 10,
+            {"method": method, "leak": leaky},
         )
         for leaky in (False, True)
         for method, step in COST.items()
@@ -167,18 +168,15 @@ def _figure(pictures):
     """A row for each generator, a column for each step."""
     generators = list(next(iter(pictures.values()))["samples"])
 
-    def draw(axis, i, j):
-        picture = list(pictures.values())[j]
-        colours = {"cmap": "RdBu_r", "vmin": -3, "vmax": 3}
-        axis.imshow(picture["logits"], extent=[-EXTENT, EXTENT] * 2, origin="lower", **colours)
-        points.scatter(axis, picture["samples"][generators[i]], "black")
-
-    return points.panels(generators, [f"step {int(s):,}" for s in pictures], EXTENT, draw)
-
-
-def _head(cell: Cell) -> Row:
-    return {"method": cell.options["method"], "leak": cell.options["leaky"]}
+    titles = [f"step {int(step):,}" for step in pictures]
+    figure, axes = points.panels(generators, titles, EXTENT)
+    colours = {"cmap": "RdBu_r", "vmin": -3, "vmax": 3}
+    for column, picture in zip(axes.T, pictures.values(), strict=True):
+        for axis, made in zip(column, picture["samples"].values(), strict=True):
+            axis.imshow(picture["logits"], extent=[-EXTENT, EXTENT] * 2, origin="lower", **colours)
+            points.scatter(axis, made, "black")
+    return figure
 
 
 _TITLE = "A grid of Gaussians: averages against transport distance"
-GRID = Experiment("grid", _TITLE, __doc__, cells, _head, parts)
+GRID = Experiment("grid", _TITLE, __doc__, cells, parts)

@@ -362,15 +362,9 @@ def _strip(by_step: dict[str, str]) -> str:
 
 
 def _experiment(name: str, problems: Sequence[str]) -> Experiment:
-    return Experiment(
-        name,
-        f"Averages and LeakyEMA on {' and '.join(PROBLEMS[p].title for p in problems)}",
-        __doc__,
-        functools.partial(cells, problems),
-        lambda cell: {},
-        functools.partial(parts, problems),
-        functools.partial(prepare, problems),
-    )
+    title = f"Averages and LeakyEMA on {' and '.join(PROBLEMS[p].title for p in problems)}"
+    made = (functools.partial(function, problems) for function in (cells, parts, prepare))
+    return Experiment(name, title, __doc__, *made)
 
 
 IMAGES = _experiment("images", list(PROBLEMS))  # takes over the cells of the other two

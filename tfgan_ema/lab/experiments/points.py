@@ -18,7 +18,6 @@ from tfgan_ema.latents import Draws
 Tensor = Any
 Sampler = Callable[[int, Draws], Tensor]
 Metric = Callable[[np.ndarray, np.ndarray], float]
-Panel = Callable[[Axes, int, int], None]  # draws into an axis, by row and column
 
 # Column of a page -> the rows that belong in it, and which column should be below which
 COLUMNS = {
@@ -226,19 +225,17 @@ def support(gan: StackedGAN, extent: float, side: int = 60) -> np.ndarray:
     return ops.convert_to_numpy(logits)[: side**2].reshape(side, side)
 
 
-def panels(rows: Sequence[str], titles: Sequence[str], extent: float, draw: Panel) -> Figure:
-    """Pictures of the plane, [-extent, extent]^2: a row for each of ``rows``, titles above."""
+def panels(rows: Sequence[str], titles: Sequence[str], extent: float) -> tuple[Figure, np.ndarray]:
+    """Axes on the plane, [-extent, extent]^2: a row for each of ``rows``, titles above."""
     figure = Figure(figsize=(1.8 * len(titles), 1.8 * len(rows)), layout="constrained")
-    axes = figure.subplots(len(rows), len(titles), squeeze=False)
     limits = (-extent, extent)
-    for i, j in np.ndindex(axes.shape):
-        draw(axes[i, j], i, j)
-        axes[i, j].set(xlim=limits, ylim=limits, xticks=[], yticks=[], aspect="equal")
+    plane = {"xlim": limits, "ylim": limits, "xticks": [], "yticks": [], "aspect": "equal"}
+    axes = figure.subplots(len(rows), len(titles), squeeze=False, subplot_kw=plane)
     for axis, row in zip(axes[:, 0], rows, strict=True):
         axis.set_ylabel(row, fontsize=9)
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=9)
-    return figure
+    return figure, axes
 
 
 def scatter(axis: Axes, points: Any, color: str) -> None:

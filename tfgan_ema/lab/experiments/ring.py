@@ -50,14 +50,11 @@ ALPHA_BUDGETS = {
 _DESK = {**_REAL, "epochs": 16, "every": 2, "seeds": 10, "stack": 5}
 BUDGETS = {**ALPHA_BUDGETS, "desk": _DESK}
 
-
-def _alpha(alpha: float) -> dict[str, Any]:
-    return {"loss": "alpha", "alpha_d": alpha, "alpha_g": 1.0, "saturating": True}
-
-
+_ALPHA_LOSS = {"loss": "alpha", "alpha_g": 1.0, "saturating": True}
 # Game -> its loss, whether it leaks, and the game with which it shares the first half of training
 ALPHA_GAMES = {
-    f"alpha_{alpha:g}": {"loss": _alpha(alpha), "leaky": False, "fork": None} for alpha in ALPHAS
+    f"alpha_{alpha:g}": {"loss": {**_ALPHA_LOSS, "alpha_d": alpha}, "leaky": False, "fork": None}
+    for alpha in ALPHAS
 }
 GAMES = {
     loss + ("_leaky" if leaky else ""): {"loss": {"loss": loss}, "leaky": leaky, "fork": loss}
@@ -66,19 +63,9 @@ GAMES = {
 }
 
 
-def cells(budget: str) -> list[Cell]:
-    """The cells of the ring with averages and LeakyEMA."""
-    return _cells(GAMES, BUDGETS[budget])
-
-
-def alpha_cells(budget: str) -> list[Cell]:
-    """The cells of the ring under alpha-losses."""
-    return _cells(ALPHA_GAMES, ALPHA_BUDGETS[budget])
-
-
-def _cells(games: dict[str, dict[str, Any]], budget: dict[str, int]) -> list[Cell]:
+def cells(games: dict[str, Any], budgets: dict[str, dict[str, int]], budget: str) -> list[Cell]:
     """The cells of every game, its seeds cut into stacks."""
-    sizes = dict(budget)
+    sizes = dict(budgets[budget])
     seeds, stack = sizes.pop("seeds"), sizes.pop("stack")
     steps = sizes["size"] // BATCH_SIZE * sizes["epochs"]
     return [
@@ -87,6 +74,7 @@ def _cells(games: dict[str, dict[str, Any]], budget: dict[str, int]) -> list[Cel
             "tfgan_ema.lab.experiments.ring:measure",
             {**game, **sizes, "seeds": list(range(first, min(first + stack, seeds)))},
             min(stack, seeds - first) * steps * SECONDS * (0.5 if game["leaky"] else 1) + 8,
+            {"game": name},
         )
         for name, game in games.items()
         for first in range(0, seeds, stack)
@@ -196,11 +184,9 @@ def parts(budget: str, table: list[Row], results: Results) -> list[str]:
     return [f"After {BUDGETS[budget]['epochs']} epochs.", *_tables(table, leaks)]
 
 
-def _head(cell: Cell) -> Row:
-    return {"game": cell.name.rsplit("-", 1)[0]}
-
-
-RING = Experiment("ring", "The ring: averages and LeakyEMA", __doc__, cells, _head, parts)
+_CELLS = functools.partial(cells, GAMES, BUDGETS)
+_ALPHA_CELLS = functools.partial(cells, ALPHA_GAMES, ALPHA_BUDGETS)
+RING = Experiment("ring", "The ring: averages and LeakyEMA", __doc__, _CELLS, parts)
 ALPHA_RING = Experiment(
-    "alpha_ring", "The ring under alpha-losses", __doc__, alpha_cells, _head, alpha_parts
+    "alpha_ring", "The ring under alpha-losses", __doc__, _ALPHA_CELLS, alpha_parts
 )

@@ -85,6 +85,7 @@ def cells(budget: str) -> list[Cell]:
             "tfgan_ema.lab.experiments.toy2d:measure",
             {"problem": problem, "method": method, "leaky": leaky, **options},
             options["seeds"] * (options["steps"] * SECONDS * (0.5 if leaky else 1) + 2) + 8,
+            {"problem": problem, "method": method, "leak": leaky},
         )
         for leaky in (False, True)
         for problem in PROBLEMS
@@ -139,18 +140,12 @@ def _figure(problem, methods, results):
     """A row for each generator, a column for each method."""
     truth = points.draw(PROBLEMS[problem], points.SHOWN, seed=0)
     samples = [results[f"{problem}-{method}"]["samples"] for method in methods]
-    generators = list(samples[0])
-
-    def draw(axis, i, j):
-        points.scatter(axis, truth, "0.75")
-        points.scatter(axis, samples[j][generators[i]], "tab:red")
-
-    return points.panels(generators, methods, EXTENT, draw)
-
-
-def _head(cell: Cell) -> Row:
-    o = cell.options
-    return {"problem": o["problem"], "method": o["method"], "leak": o["leaky"]}
+    figure, axes = points.panels(list(samples[0]), methods, EXTENT)
+    for column, generators in zip(axes.T, samples, strict=True):
+        for axis, made in zip(column, generators.values(), strict=True):
+            points.scatter(axis, truth, "0.75")
+            points.scatter(axis, made, "tab:red")
+    return figure
 
 
-TOY2D = Experiment("toy2d", "Four problems of the plane", __doc__, cells, _head, parts)
+TOY2D = Experiment("toy2d", "Four problems of the plane", __doc__, cells, parts)
