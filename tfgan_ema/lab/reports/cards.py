@@ -3,8 +3,6 @@
 `add` makes a shipped model of a finished run, `check` tests whether its card is true.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import platform
@@ -24,7 +22,7 @@ from tfgan_ema import files, runs
 from tfgan_ema.data import png
 from tfgan_ema.errors import UsageError
 from tfgan_ema.gan import GAN
-from tfgan_ema.lab.reports import pages, pictures
+from tfgan_ema.lab.reports import charts, pages, pictures
 from tfgan_ema.metrics import METRICS, Evaluator
 from tfgan_ema.records import read_table
 from zoo import shipped
@@ -80,7 +78,7 @@ def add(
     chosen = gan.average(average)
     if chosen is None:
         raise UsageError(f"average {average!r}: expected an average; the zoo ships no raw weights.")
-    evaluator = _evaluator(run["config"], run["data"]["name"], metrics, samples)
+    evaluator = _evaluator(run, metrics, samples)
     with files.replacing(shipped.FOLDER / name) as folder:
         export.saved_model(gan, folder, average=chosen.name)
         size = _checked_size(name, folder)
@@ -108,7 +106,7 @@ def add(
             "parameters": int(gan.generator.count_params()),
             "samples": {"count": count, "seed": 0, "sha256": plain_hash(folder, count, 0)},
             "metrics": _scores(gan, chosen.name, evaluator),
-            "history": _history(workdir),
+            "history": charts.histories(read_table(workdir / "evaluation.csv")),
             "bytes": size,
             "licence": LICENCE,
             "versions": run["versions"] | {"python": platform.python_version()},
@@ -136,9 +134,7 @@ def check(name: str) -> dict[str, bool]:
         "(TensorFlow alone, bit for bit)": plain_hash(folder, drawn["count"], drawn["seed"])
         == drawn["sha256"]
     }
-    evaluator = _evaluator(
-        card["config"], card["data"]["name"], list(metrics["spaces"]), metrics["samples"]
-    )
+    evaluator = _evaluator(card, list(metrics["spaces"]), metrics["samples"])
     evaluator.seed = metrics["seeds"][0]
     scores = evaluator(shipped.load(name).sample)
     for metric, values in metrics["averaged"].items():
@@ -210,15 +206,12 @@ def _checked_size(name: str, folder: Path) -> int:
     return mine
 
 
-def _evaluator(
-    config: Mapping[str, Any], data: str, metrics: Sequence[str] | None, samples: int
-) -> Evaluator:
-    return Evaluator(
-        list(metrics or config["evaluate"]["metrics"]),
-        runs.load_source(ConfigDict(config), data),
-        samples=samples,
-        progress=sys.stderr.isatty(),
-    )
+def _evaluator(made: Mapping[str, Any], metrics: Sequence[str] | None, samples: int) -> Evaluator:
+    """Scores samples against the data of a run or a card."""
+    config = made["config"]
+    source = runs.load_source(ConfigDict(config), made["data"]["name"])
+    metrics = list(metrics or config["evaluate"]["metrics"])
+    return Evaluator(metrics, source, samples=samples, progress=sys.stderr.isatty())
 
 
 def _scores(gan: GAN, average: str, evaluator: Evaluator) -> dict[str, Any]:
@@ -261,14 +254,3 @@ def _hours(workdir: Path) -> float:
     steps = np.diff([0, *(int(row["step"]) for row in rows)])
     seconds = [float(row["seconds_per_step"]) for row in rows]
     return float(f"{float(steps @ seconds) / 3600:.3g}")
-
-
-def _history(workdir: Path) -> dict[str, dict[str, list[list[float]]]]:
-    """Metric -> generator -> [step, value] of the run's own evaluations."""
-    history: dict[str, dict[str, list[list[float]]]] = {}
-    for row in read_table(workdir / "evaluation.csv"):
-        step, generator = int(row.pop("step")), row.pop("generator")
-        for metric, value in row.items():
-            curve = history.setdefault(metric, {}).setdefault(generator, [])
-            curve.append([step, float(value)])
-    return history

@@ -1,9 +1,8 @@
 """Small charts as inline SVG, drawn by Matplotlib in the colours of the page, light or dark."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.style
 import numpy as np
@@ -11,14 +10,25 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from tfgan_ema.lab.reports import pages
+from tfgan_ema.lab.reports import pages, pictures
 
 Curve = Sequence[tuple[float, float]]  # (x, y), x rising
 
 # Each is told from white and from near-black, so one set serves light and dark pages.
 COLOURS = ("#d9722e", "#3b82c4", "#2e9e6b", "#a06cc8", "#c8505f", "#2a96a0")
+MOST_POINTS = 400  # of a curve; longer ones are thinned out evenly
 WIDE_RANGE = 30  # positive values that span more than this factor get a logarithmic axis
 styled = matplotlib.style.context(pages.TEMPLATES / "chart.mplstyle")
+
+
+def histories(rows: Iterable[Mapping[str, str]]) -> dict[str, dict[str, Curve]]:
+    """The curves of a run's ``evaluation.csv``: metric -> generator -> values by step."""
+    curves = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        for metric, value in row.items():
+            if value and metric not in ("step", "generator"):
+                curves[metric][row["generator"]].append((int(row["step"]), float(value)))
+    return curves
 
 
 def lines(
@@ -41,7 +51,8 @@ def lines(
     """
     finite, legend = [], []
     for i, (name, curve) in enumerate(curves.items()):
-        points = [(x, y) for x, y in curve if math.isfinite(y)]
+        drawn = pictures.evenly_spaced(curve, MOST_POINTS)
+        points = [(x, y) for x, y in drawn if math.isfinite(y)]
         if points:
             ink = COLOURS[(colour + i) % len(COLOURS)]
             finite.append((ink, points))

@@ -1,7 +1,5 @@
 """A picture of the scores of a generator whose latent is truncated at several thresholds."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 # ruff: noqa: RUF001 (Greek letters are meant)
 """The page of the dynamics of small games: the papers' claims, tables and every figure."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -3,8 +3,6 @@
 Everything is read from the models and their cards.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Paths between latents, and what a generator makes along them."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -4,8 +4,6 @@ A page is one file that needs no network and follows the reader's light or dark 
 is escaped but `Markup`, which the functions here and in `charts` return.
 """
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Iterable

@@ -1,8 +1,6 @@
 # ruff: noqa: RUF001 (Greek letters and minus signs are meant)
 """Figures of the dynamics of small games: trajectories, eigenvalues, maps of stability."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -13,10 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, SymLogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from tfgan_ema.lab.dynamics import averages, spectra
-from tfgan_ema.lab.dynamics.games import NSGAN, Array, Bilinear, Game
+from tfgan_ema.lab.dynamics.games import NSGAN, Array, Bilinear, Game, unit
 from tfgan_ema.lab.dynamics.regularisers import LeakyEMA
 from tfgan_ema.lab.dynamics.simulate import Trajectory, descend
 from tfgan_ema.lab.reports import pages
@@ -88,10 +85,9 @@ def eigenvalue_clouds(panels: Sequence[tuple[str, str, Array, Array, float | Non
             axis.text(0.97, 0.94, text, ha="right", color=VERMILLION, transform=axis.transAxes)
         figure.colorbar(dots, ax=axis, label=symbol, location="bottom", shrink=0.9)
         axis.margins(0.12)
-        axis.set_box_aspect(1)
         axis.set_aspect("equal", adjustable="datalim")
-        axis.set(title=title, xlabel="Re λ", ylabel="Im λ")
-        _few_ticks(axis)
+        axis.set(title=title, xlabel="Re λ", ylabel="Im λ", box_aspect=1)
+        axis.locator_params(nbins=5, steps=[1, 2, 5, 10])
     return figure
 
 
@@ -198,7 +194,7 @@ def _draw_run(axis: Axes, x: Array, y: Array, centre: str, color: str = BLUE) ->
     axis.plot(x[0], y[0], "s", color="black", markersize=4, zorder=3, label="start")
     axis.plot(0, 0, "o", color=VERMILLION, zorder=3, label=centre)
     axis.set(xlim=(-half, half), ylim=(-half, half), aspect="equal")
-    _few_ticks(axis)
+    axis.locator_params(nbins=5, steps=[1, 2, 5, 10])
     return half
 
 
@@ -207,16 +203,9 @@ def _draw_field(axis: Axes, game: Game, half: float) -> None:
     line = np.linspace(-half, half, 18)[1:-1]  # even: the equilibrium is left out
     theta, psi = np.meshgrid(line, line)
     rows = np.stack([theta, psi, *[0 * theta] * (game.rows - 2)])[:, None]
-    field = game.field(rows)[:2, 0]
-    length = np.hypot(*field)
-    field = field / np.where(length == 0, 1, length)
+    field = unit(game.field(rows)[:2, 0])
     shape = {"width": 0.005, "scale": 22, "pivot": "mid"}
     axis.quiver(theta, psi, *field, color="0.78", zorder=0, rasterized=True, **shape)
-
-
-def _few_ticks(axis: Axes) -> None:
-    for side in (axis.xaxis, axis.yaxis):
-        side.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 
 def _add_legend(figure: Figure, columns: int = 8) -> None:

@@ -1,7 +1,5 @@
 """Images in pages: data URIs, and the pictures that `SampleGrid` draws during training."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Sequence

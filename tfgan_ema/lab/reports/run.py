@@ -3,8 +3,6 @@
 Everything is read from the work directory, the latest checkpoint and training data on disk.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +23,6 @@ from tfgan_ema.metrics import classifier, features, nearest_real
 from tfgan_ema.records import read_table
 
 MOST_STEPS = 24  # sample pictures on the page
-MOST_POINTS = 400  # of a curve
 TRAINING, DRAWN, SHOWN, NEAREST = 10_000, 256, 6, 5  # of the nearest neighbours
 SMALL = 32  # pixels a side, for distances between pixels
 
@@ -93,10 +90,9 @@ def _makes_images(gan: GAN) -> bool:
     return len(gan.generator.output_shape) == 4
 
 
-def _curve(rows: Iterable[Mapping[str, str]], column: str) -> list[tuple[int, float]]:
+def _curve(rows: Iterable[Mapping[str, str]], column: str) -> charts.Curve:
     """(step, value) of the rows that have one."""
-    points = [(int(row["step"]), float(row[column])) for row in rows if row.get(column)]
-    return pictures.evenly_spaced(points, MOST_POINTS)
+    return [(int(row["step"]), float(row[column])) for row in rows if row.get(column)]
 
 
 def _evaluation(
@@ -105,16 +101,10 @@ def _evaluation(
     """The last row of each generator, and a chart for each metric."""
     if not rows:
         return None
-    histories: dict[str, list[Mapping[str, str]]] = {}
-    for row in rows:
-        histories.setdefault(row["generator"], []).append(row)
-    metrics = [column for column in rows[0] if column not in ("step", "generator")]
-    drawn = []
-    for metric in metrics:
-        curves = {name: _curve(history, metric) for name, history in histories.items()}
-        drawn.append(charts.lines(metric, curves, marks=marks))
-    last = {name: history[-1] for name, history in histories.items()}
-    return {"metrics": metrics, "last": last, "charts": drawn}
+    curves = charts.histories(rows)
+    drawn = [charts.lines(metric, curves[metric], marks=marks) for metric in curves]
+    last = {row["generator"]: row for row in rows}
+    return {"metrics": list(curves), "last": last, "charts": drawn}
 
 
 def _training(rows: Sequence[Mapping[str, str]], marks: Mapping[str, float]) -> list[Markup]:
