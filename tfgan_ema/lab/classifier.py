@@ -6,13 +6,11 @@ writes ``fashion_classifier.npz`` into `tfgan_ema.metrics` and prints its accura
 split; with ``--check`` it only measures the file that is there.
 """
 
-from __future__ import annotations
-
 import sys
-from collections.abc import Sequence
 
 import keras
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from tfgan_ema import command, data
 from tfgan_ema.errors import unknown
@@ -61,11 +59,9 @@ def save(model: keras.Model, space: str) -> None:
     for layer in model.layers:
         if layer.name.startswith("conv_"):
             norm = model.get_layer(f"norm_{layer.name[5:]}")
-            gamma, beta, mean, variance = map(np.asarray, norm.weights)
-            kernel, bias = fold(
-                np.asarray(layer.kernel), 0.0,
-                gamma=gamma, beta=beta, mean=mean, variance=variance, epsilon=norm.epsilon,
-            )  # fmt: skip
+            names = ("gamma", "beta", "mean", "variance")
+            statistics = dict(zip(names, map(np.asarray, norm.weights), strict=True))
+            kernel, bias = fold(np.asarray(layer.kernel), 0.0, **statistics, epsilon=norm.epsilon)
         elif layer.name == "head":
             kernel, bias = map(np.asarray, layer.weights)
         else:
@@ -84,14 +80,13 @@ def accuracy(space: str, images: np.ndarray, labels: np.ndarray) -> float:
 
 def _shifted(images: np.ndarray, random: np.random.Generator, flip: bool) -> np.ndarray:
     padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
-    height, width = images.shape[1:3]
-    rows = random.integers(5, size=(len(images), 1)) + np.arange(height)
-    columns = random.integers(5, size=(len(images), 1)) + np.arange(width)
+    windows = sliding_window_view(padded, images.shape[1:3], axis=(1, 2))  # [n, 5, 5, c, h, w]
+    down, right = random.integers(5, size=(2, len(images)))
+    shifted = np.moveaxis(windows[np.arange(len(images)), down, right], 1, -1)
     if flip:
         mirrored = random.random(len(images)) < 0.5
-        columns[mirrored] = columns[mirrored, ::-1]
-    each = np.arange(len(images))[:, None, None]
-    return padded[each, rows[:, :, None], columns[:, None, :]].astype(np.float32)
+        shifted[mirrored] = shifted[mirrored, :, ::-1]
+    return shifted.astype(np.float32)
 
 
 def _run(values: command.Flags, _: list[str]) -> None:
@@ -109,10 +104,7 @@ def _run(values: command.Flags, _: list[str]) -> None:
     print(f"{space}: test accuracy {share:.4f} on {source.count} images, {size} bytes")
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the command; returns its exit code."""
-    return command.run(_run, FLAGS, __doc__, argv)
-
+main = command.main(_run, FLAGS, __doc__)
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv))

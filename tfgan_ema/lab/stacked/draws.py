@@ -1,8 +1,5 @@
 """Random draws and priors of a stack of seeds."""
 
-from __future__ import annotations
-
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +25,6 @@ class StackedDraws(Draws):
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class Replay:
     """A fixed table of latents, gone through again and again in its order.
 
@@ -37,12 +33,9 @@ class Replay:
     an epoch are dropped where they do not fill a batch; in a stack all seeds take the same rows.
     """
 
-    table: Any
-    dim: int = dataclasses.field(init=False)
-
-    def __post_init__(self) -> None:
-        """Reads the length of a latent from the table [n, dim]."""
-        object.__setattr__(self, "dim", int(self.table.shape[1]))
+    def __init__(self, table: Any) -> None:
+        """Takes the table, [n, dim]."""
+        self.table, self.dim = table, int(table.shape[1])
 
     def draw(self, rows: int, draws: Draws, truncation: float | None = None) -> Tensor:
         """float32 [rows, dim]."""

@@ -1,7 +1,5 @@
 """Many small GANs trained at once, each as its seed would train alone."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

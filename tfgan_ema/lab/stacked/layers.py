@@ -5,8 +5,6 @@ more than one. Nothing mixes the seeds: slice s behaves as a network of its own,
 are summed (not averaged) over the leading axis.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

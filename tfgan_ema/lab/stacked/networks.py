@@ -1,7 +1,5 @@
 """Perceptrons for several seeds at once."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from typing import Any
