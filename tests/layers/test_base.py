@@ -19,6 +19,8 @@ LAYERS = [
     tl.MeanTracker(0.9, 0.7),
     tl.StyleMixing(0.3),
     tl.MinibatchStd(2),
+    tl.ConditionalBatchNorm(5, 0.02),
+    tl.ProjectedBatchNorm("glorot_uniform", epsilon=1e-8),
 ]
 
 
@@ -39,6 +41,26 @@ def test_the_configuration_holds_all_arguments(layer):
     assert again.get_config() == config
     changed = type(layer).from_config({**config, "name": "other"})
     assert changed.get_config() != config
+
+
+def test_a_constructor_takes_its_fields_as_a_dataclass_does():
+    class Scale(Layer):
+        factor: float
+        power: float = 1.0
+
+    class Shift(Scale):
+        offset: float
+        factor: float = 2.0
+
+    layer = Shift(3.0, power=4.0, name="shift")
+    assert (layer.offset, layer.factor, layer.power, layer.name) == (3.0, 2.0, 4.0, "shift")
+    assert Scale(5.0).power == 1.0
+    with pytest.raises(TypeError, match="factor"):
+        Scale()
+    with pytest.raises(TypeError, match="multiple values"):
+        Scale(1.0, factor=2.0)
+    with pytest.raises(ValueError, match="pwr"):
+        Scale(1.0, pwr=2.0)
 
 
 def test_float32_weights_under_mixed_precision():

@@ -24,27 +24,9 @@ from tfgan_ema.layers.style import (
 )
 
 __all__ = [
-    "BlockStyle",
-    "ConditionalBatchNorm",
-    "ConstantInput",
-    "EqualConv2D",
-    "EqualDense",
-    "MeanTracker",
-    "MinibatchStd",
-    "ModulatedConv2D",
-    "NoiseBiasActivation",
-    "ProjectedBatchNorm",
-    "ResampledConv2D",
-    "SNConv2D",
-    "SNDense",
-    "SNEmbedding",
-    "StyleMixing",
-    "ZeroGain",
-    "batch_norm",
-    "down_block",
-    "independent_rows",
-    "power_iterate",
-    "self_attention",
-    "spectral_layers",
-    "up_block",
-]
+    "BlockStyle", "ConditionalBatchNorm", "ConstantInput", "EqualConv2D", "EqualDense",
+    "MeanTracker", "MinibatchStd", "ModulatedConv2D", "NoiseBiasActivation",
+    "ProjectedBatchNorm", "ResampledConv2D", "SNConv2D", "SNDense", "SNEmbedding",
+    "StyleMixing", "ZeroGain", "batch_norm", "down_block", "independent_rows", "power_iterate",
+    "self_attention", "spectral_layers", "up_block",
+]  # fmt: skip

@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
+import inspect
+from inspect import Parameter
 from typing import Any
 
 import keras
 
 
 class Layer(keras.layers.Layer):
-    """A layer whose configuration is made of attributes named like the constructor's arguments.
+    """A layer whose annotated attributes are its constructor's arguments, as in a dataclass.
+
+        class Scale(Layer):
+            factor: float
+            power: float = 1.0
+
+    is made by ``Scale(2.0, power=3.0, name="scale")`` and keeps both in its configuration. A class
+    takes its own arguments first, then those of its bases, then Keras's by keyword. Arguments whose
+    names end in ``_initializer`` become Keras initializers.
 
     Attributes:
         arguments: the names of the constructor's own arguments.
     """
 
-    arguments: tuple[str, ...] = ()
+    arguments = ()
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        cls.arguments = tuple(dict.fromkeys((*inspect.get_annotations(cls), *cls.arguments)))
+        own = [
+            Parameter(
+                name, Parameter.POSITIONAL_OR_KEYWORD, default=getattr(cls, name, Parameter.empty)
+            )
+            for name in cls.arguments
+        ]
+        cls.__signature__ = inspect.Signature([*own, Parameter("kwargs", Parameter.VAR_KEYWORD)])
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        given = inspect.signature(type(self)).bind(*args, **kwargs)
+        given.apply_defaults()
+        super().__init__(**given.arguments.pop("kwargs"))
+        for name, value in given.arguments.items():
+            is_initializer = name.endswith("_initializer")
+            setattr(self, name, keras.initializers.get(value) if is_initializer else value)
 
     def add_float32(self, name: str, shape: tuple[int, ...], initializer: Any, **kwargs: Any):
         """A new weight that stays in float32 under mixed precision."""
         return self.add_weight(
-            name=name,
-            shape=shape,
-            initializer=initializer,
-            dtype="float32",
-            autocast=False,
-            **kwargs,
+            shape, initializer, name=name, dtype="float32", autocast=False, **kwargs
         )
 
     def get_config(self) -> dict[str, Any]:

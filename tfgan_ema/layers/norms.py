@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tfgan_ema import engines
+from tfgan_ema.engines import Tensor
 from tfgan_ema.layers.base import Layer
 from tfgan_ema.layers.spectral import SNDense
 
@@ -41,39 +42,26 @@ def batch_norm(**kwargs: Any) -> BatchNorm:
     return BatchNorm(**{"momentum": 0.9, "epsilon": 1e-5, **engines.kernels().BATCH_NORM, **kwargs})
 
 
-@keras.saving.register_keras_serializable(package="tfgan_ema")
-class ConditionalBatchNorm(Layer):
-    """Batch normalisation with a gain and a bias per class (Dumoulin et al., arXiv 1610.07629).
+class _ModulatedBatchNorm(Layer):
+    """Batch normalisation, then a gain and a bias for each row and channel.
 
-    Inputs ``[x, label]``: float [n, h, w, c] and int [n]; output [n, h, w, c].
-
-    Args:
-        num_classes: labels lie in [0, num_classes).
-        stddev: gains start at N(1, stddev), biases at N(0, stddev).
+    A subclass gives both for the second input, as [n, c], from ``self.gain`` and ``self.bias``.
     """
 
-    arguments = ("num_classes", "stddev")
-
-    def __init__(self, num_classes: int, stddev: float = 0.0, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.num_classes = num_classes
-        self.stddev = stddev
+    def build(self, input_shape):
         self.norm = batch_norm(
             center=False, scale=False, dtype=self.dtype_policy, name="statistics"
         )
+        self.norm.build(input_shape[0])
 
-    def build(self, input_shape):
-        shape, _ = input_shape
-        self.norm.build(shape)
-        table = (self.num_classes, shape[-1])
-        around = keras.initializers.RandomNormal
-        self.gain = self.add_weight(name="gain", shape=table, initializer=around(1.0, self.stddev))
-        self.bias = self.add_weight(name="bias", shape=table, initializer=around(0.0, self.stddev))
+    def modulation(self, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """The gain and the bias of each row."""
+        raise NotImplementedError
 
     def call(self, inputs, training=None):
-        """Returns ``gain[label] * normalised(x) + bias[label]``."""
-        x, label = inputs
-        gain, bias = (ops.take(w, label, axis=0)[:, None, None, :] for w in (self.gain, self.bias))
+        """Returns ``gain * normalised(x) + bias``."""
+        x, condition = inputs
+        gain, bias = (values[:, None, None, :] for values in self.modulation(condition))
         return gain * self.norm(x, training=training) + bias
 
     def compute_output_shape(self, input_shape):
@@ -81,7 +69,32 @@ class ConditionalBatchNorm(Layer):
 
 
 @keras.saving.register_keras_serializable(package="tfgan_ema")
-class ProjectedBatchNorm(Layer):
+class ConditionalBatchNorm(_ModulatedBatchNorm):
+    """Batch normalisation with a gain and a bias per class (Dumoulin et al., arXiv 1610.07629).
+
+    Inputs ``[x, label]``: float [n, h, w, c] and int [n]; output
+    ``gain[label] * normalised(x) + bias[label]``.
+
+    Args:
+        num_classes: labels lie in [0, num_classes).
+        stddev: gains start at N(1, stddev), biases at N(0, stddev).
+    """
+
+    num_classes: int
+    stddev: float = 0.0
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        table, around = (self.num_classes, input_shape[0][-1]), keras.initializers.RandomNormal
+        self.gain = self.add_weight(table, around(1.0, self.stddev), name="gain")
+        self.bias = self.add_weight(table, around(0.0, self.stddev), name="bias")
+
+    def modulation(self, condition: Tensor) -> tuple[Tensor, Tensor]:
+        return ops.take(self.gain, condition, axis=0), ops.take(self.bias, condition, axis=0)
+
+
+@keras.saving.register_keras_serializable(package="tfgan_ema")
+class ProjectedBatchNorm(_ModulatedBatchNorm):
     """Batch normalisation whose gain and bias are linear in a vector (BigGAN, arXiv 1809.11096).
 
     Inputs ``[x, y]``: float [n, h, w, c] and [n, d]; output ``(1 + A y) * normalised(x) + B y``
@@ -92,41 +105,20 @@ class ProjectedBatchNorm(Layer):
         epsilon: of the spectral norms.
     """
 
-    arguments = ("kernel_initializer", "epsilon")
-
-    def __init__(
-        self, kernel_initializer: Any = "orthogonal", epsilon: float = 1e-6, **kwargs: Any
-    ):
-        super().__init__(**kwargs)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.epsilon = epsilon
-        self.norm = batch_norm(
-            center=False, scale=False, dtype=self.dtype_policy, name="statistics"
-        )
+    kernel_initializer: Any = "orthogonal"
+    epsilon: float = 1e-6
 
     def build(self, input_shape):
-        shape, vector = input_shape
-        self.norm.build(shape)
-        initializer = keras.initializers.serialize(self.kernel_initializer)
-        self.gain, self.bias = (
-            SNDense(
-                shape[-1],
-                use_bias=False,
-                kernel_initializer=keras.initializers.get(initializer),
-                epsilon=self.epsilon,
-                dtype=self.dtype_policy,
-                name=name,
-            )
-            for name in ("gain", "bias")
-        )
-        self.gain.build(vector)
-        self.bias.build(vector)
+        super().build(input_shape)
+        options = {
+            "use_bias": False, "epsilon": self.epsilon, "dtype": self.dtype_policy,
+            # Serialised, so that each of the two draws a seed of its own.
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }  # fmt: skip
+        self.gain = SNDense(input_shape[0][-1], name="gain", **options)
+        self.bias = SNDense(input_shape[0][-1], name="bias", **options)
+        self.gain.build(input_shape[1])
+        self.bias.build(input_shape[1])
 
-    def call(self, inputs, training=None):
-        """Returns the modulated, normalised x."""
-        x, y = inputs
-        gain = 1 + self.gain(y)[:, None, None, :]
-        return gain * self.norm(x, training=training) + self.bias(y)[:, None, None, :]
-
-    def compute_output_shape(self, input_shape):
-        return input_shape[0]
+    def modulation(self, condition: Tensor) -> tuple[Tensor, Tensor]:
+        return 1 + self.gain(condition), self.bias(condition)

@@ -32,12 +32,8 @@ _IMAGES = {"data_format": "channels_last"}
 RESAMPLE = (None, "up", "down")
 
 
-def fold(kernel: Tensor) -> Tensor:
-    """The sums of a kernel's taps over all 2x2 windows: [3, 3, c, d] -> [4, 4, c, d]."""
-    return _folded(_FOLD, kernel)
-
-
 def _folded(matrix: np.ndarray, kernel: Tensor) -> Tensor:
+    """The sums of a kernel's taps over all 2x2 windows: [3, 3, c, d] -> [4, 4, c, d]."""
     taps = ops.reshape(kernel, (9, -1))
     matrix = ops.convert_to_tensor(matrix, taps.dtype)
     return ops.reshape(ops.matmul(matrix, taps), (4, 4, *kernel.shape[2:]))
@@ -70,7 +66,7 @@ def down_conv(x: Tensor, kernel: Tensor) -> Tensor:
     rows, columns = height // 2 + 1, width // 2 + 1
     x = ops.pad(x, [[0, 0], [1, 2 * rows - height - 1], [1, 2 * columns - width - 1], [0, 0]])
     x = ops.transpose(ops.reshape(x, (-1, rows, 2, columns, 2, channels)), (0, 1, 3, 2, 4, 5))
-    folded = ops.reshape(fold(kernel) / 4, (2, 2, 2, 2, channels, -1))
+    folded = ops.reshape(_folded(_FOLD, kernel) / 4, (2, 2, 2, 2, channels, -1))
     folded = ops.transpose(folded, (0, 2, 1, 3, 4, 5))
     return ops.conv(
         ops.reshape(x, (-1, rows, columns, 4 * channels)),

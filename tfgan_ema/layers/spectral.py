@@ -28,32 +28,13 @@ def _unit(x: Tensor, epsilon: float) -> Tensor:
 
 
 class _SpectralLayer(Layer):
-    """A kernel, its u and v, and an optional bias. Everything about sigma stays in float32."""
+    """A kernel with its u and v. Everything about sigma stays in float32."""
 
-    arguments = ("kernel_initializer", "bias_initializer", "use_bias", "epsilon")
-
-    def __init__(
-        self,
-        *,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        epsilon: float = 1e-12,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.epsilon = epsilon
+    kernel_initializer: Any = "glorot_uniform"
+    epsilon: float = 1e-12
 
     def _add_weights(self, kernel_shape: tuple[int, ...]) -> None:
         self.kernel = self.add_float32("kernel", kernel_shape, self.kernel_initializer)
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight(
-                name="bias", shape=kernel_shape[-1:], initializer=self.bias_initializer
-            )
         rows, columns = self.matrix().shape
         self.u = self.add_float32("u", (rows,), self._initial_u, trainable=False)
         self.v = self.add_float32("v", (columns,), self._initial_v, trainable=False)
@@ -93,8 +74,24 @@ class _SpectralLayer(Layer):
         self.v.assign(ops.stop_gradient(v))
 
 
+class _BiasedSpectralLayer(_SpectralLayer):
+    """A kernel with its u and v, and an optional bias."""
+
+    use_bias: bool = True
+    bias_initializer: Any = "zeros"
+
+    def _add_weights(self, kernel_shape: tuple[int, ...]) -> None:
+        super()._add_weights(kernel_shape)
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(kernel_shape[-1:], self.bias_initializer, name="bias")
+
+    def _biased(self, outputs: Tensor) -> Tensor:
+        return outputs if self.bias is None else outputs + self.bias
+
+
 @keras.saving.register_keras_serializable(package="tfgan_ema")
-class SNDense(_SpectralLayer):
+class SNDense(_BiasedSpectralLayer):
     """A dense layer with a spectrally normalised kernel: [n, ..., d] -> [n, ..., units].
 
     Args:
@@ -106,25 +103,20 @@ class SNDense(_SpectralLayer):
         **kwargs: as for every Keras layer.
     """
 
-    arguments = (*_SpectralLayer.arguments, "units")
-
-    def __init__(self, units: int, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.units = units
+    units: int
 
     def build(self, input_shape):
         self._add_weights((input_shape[-1], self.units))
 
     def call(self, inputs):
-        outputs = ops.matmul(inputs, self.normalized_kernel())
-        return outputs if self.bias is None else outputs + self.bias
+        return self._biased(ops.matmul(inputs, self.normalized_kernel()))
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
 
 
 @keras.saving.register_keras_serializable(package="tfgan_ema")
-class SNConv2D(_SpectralLayer):
+class SNConv2D(_BiasedSpectralLayer):
     """A 2-D convolution with a spectrally normalised kernel: [n, h, w, c] -> [n, h', w', filters].
 
     The kernel is normalised as the matrix [filters, kh * kw * c], as in the paper (not as the
@@ -143,27 +135,15 @@ class SNConv2D(_SpectralLayer):
         UsageError: a ``resample`` that does not fit kernel, strides and padding.
     """
 
-    arguments = (
-        *_SpectralLayer.arguments, "filters", "kernel_size", "strides", "padding", "resample",
-    )  # fmt: skip
+    filters: int
+    kernel_size: int
+    strides: int = 1
+    padding: str = "same"
+    resample: str | None = None
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: int,
-        *,
-        strides: int = 1,
-        padding: str = "same",
-        resample: str | None = None,
-        **kwargs: Any,
-    ):
-        resampling.check(resample, kernel_size, strides, padding)
-        super().__init__(**kwargs)
-        self.filters = filters
-        self.kernel_size = kernel_size
-        self.strides = strides
-        self.padding = padding
-        self.resample = resample
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        resampling.check(self.resample, self.kernel_size, self.strides, self.padding)
 
     def build(self, input_shape):
         self._add_weights((self.kernel_size, self.kernel_size, input_shape[-1], self.filters))
@@ -171,10 +151,9 @@ class SNConv2D(_SpectralLayer):
     def call(self, inputs):
         kernel = self.normalized_kernel()
         if self.resample:
-            outputs = resampling.conv(inputs, kernel, self.resample)
-        else:
-            outputs = ops.conv(inputs, kernel, self.strides, self.padding, "channels_last")
-        return outputs if self.bias is None else outputs + self.bias
+            return self._biased(resampling.conv(inputs, kernel, self.resample))
+        outputs = ops.conv(inputs, kernel, self.strides, self.padding, "channels_last")
+        return self._biased(outputs)
 
     def compute_output_shape(self, input_shape):
         if self.resample:
@@ -196,12 +175,8 @@ class SNEmbedding(_SpectralLayer):
         **kwargs: ``kernel_initializer`` and ``epsilon`` as in `SNDense`, and those of every layer.
     """
 
-    arguments = ("kernel_initializer", "epsilon", "num_classes", "dim")
-
-    def __init__(self, num_classes: int, dim: int, **kwargs: Any):
-        super().__init__(use_bias=False, **kwargs)
-        self.num_classes = num_classes
-        self.dim = dim
+    num_classes: int
+    dim: int
 
     def build(self, input_shape):
         self._add_weights((self.num_classes, self.dim))

@@ -10,7 +10,6 @@ precision.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import keras
 import numpy as np
@@ -20,6 +19,7 @@ from tfgan_ema import engines
 from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import UsageError
 from tfgan_ema.layers.base import Layer
+from tfgan_ema.layers.resampling import output_shape
 
 _TAPS = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
 
@@ -74,19 +74,10 @@ class EqualDense(Layer):
         bias_start: where the bias starts.
     """
 
-    arguments = ("units", "activation", "lr_multiplier", "bias_start")
-
-    def __init__(
-        self,
-        units: int,
-        activation: str = "linear",
-        lr_multiplier: float = 1.0,
-        bias_start: float = 0.0,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.units, self.activation = units, activation
-        self.lr_multiplier, self.bias_start = lr_multiplier, bias_start
+    units: int
+    activation: str = "linear"
+    lr_multiplier: float = 1.0
+    bias_start: float = 0.0
 
     def build(self, input_shape):
         size = input_shape[-1]
@@ -118,21 +109,12 @@ class EqualConv2D(Layer):
         gain: multiplies the output.
     """
 
-    arguments = ("filters", "kernel_size", "down", "activation", "use_bias", "gain")
-
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: int = 3,
-        down: bool = False,
-        activation: str = "lrelu",
-        use_bias: bool = True,
-        gain: float = 1.0,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.filters, self.kernel_size, self.down = filters, kernel_size, down
-        self.activation, self.use_bias, self.gain = activation, use_bias, gain
+    filters: int
+    kernel_size: int = 3
+    down: bool = False
+    activation: str = "lrelu"
+    use_bias: bool = True
+    gain: float = 1.0
 
     def build(self, input_shape):
         size, channels = self.kernel_size, input_shape[-1]
@@ -154,9 +136,7 @@ class EqualConv2D(Layer):
         return x if self.gain == 1 else x * self.gain
 
     def compute_output_shape(self, input_shape):
-        rows, height, width, _ = input_shape
-        step = 2 if self.down else 1
-        return (rows, height // step, width // step, self.filters)
+        return output_shape(input_shape, self.filters, "down" if self.down else None)
 
 
 @keras.saving.register_keras_serializable(package="tfgan_ema")
@@ -174,19 +154,10 @@ class ModulatedConv2D(Layer):
             scaled to unit fan-in instead (ToRGB).
     """
 
-    arguments = ("filters", "kernel_size", "up", "demodulate")
-
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: int = 3,
-        up: bool = False,
-        demodulate: bool = True,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.filters, self.kernel_size = filters, kernel_size
-        self.up, self.demodulate = up, demodulate
+    filters: int
+    kernel_size: int = 3
+    up: bool = False
+    demodulate: bool = True
 
     def build(self, input_shape):
         (*_, channels), style = input_shape
@@ -214,9 +185,7 @@ class ModulatedConv2D(Layer):
         return blur(x, 1, 1, gain=4.0)
 
     def compute_output_shape(self, input_shape):
-        (rows, height, width, _), _ = input_shape
-        step = 2 if self.up else 1
-        return (rows, height * step, width * step, self.filters)
+        return output_shape(input_shape[0], self.filters, "up" if self.up else None)
 
 
 @keras.saving.register_keras_serializable(package="tfgan_ema")
@@ -231,11 +200,8 @@ class NoiseBiasActivation(Layer):
         activation: ``"linear"`` or ``"lrelu"``.
     """
 
-    arguments = ("noise", "activation")
-
-    def __init__(self, noise: str = "const", activation: str = "lrelu", **kwargs: Any):
-        super().__init__(**kwargs)
-        self.noise, self.activation = noise, activation
+    noise: str = "const"
+    activation: str = "lrelu"
 
     def build(self, input_shape):
         shape = input_shape[0] if self.noise == "input" else input_shape
@@ -263,11 +229,8 @@ class NoiseBiasActivation(Layer):
 class ConstantInput(Layer):
     """A learnt image for every row of the input: [n, ...] -> [n, size, size, channels]."""
 
-    arguments = ("size", "channels")
-
-    def __init__(self, size: int, channels: int, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.size, self.channels = size, channels
+    size: int
+    channels: int
 
     def build(self, input_shape):
         self.image = self.add_float32("image", (self.size, self.size, self.channels), _normal())
@@ -289,11 +252,8 @@ class MeanTracker(Layer):
         psi: truncation; 1 changes nothing, 0 gives the mean. Not applied in training.
     """
 
-    arguments = ("decay", "psi")
-
-    def __init__(self, decay: float = 0.995, psi: float = 1.0, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.decay, self.psi = decay, psi
+    decay: float = 0.995
+    psi: float = 1.0
 
     def build(self, input_shape):
         self.mean = self.add_float32("mean", input_shape[-1:], "zeros", trainable=False)
@@ -319,11 +279,7 @@ class StyleMixing(Layer):
         probability: in [0, 1]; 0.9 in the recipe for 256 px.
     """
 
-    arguments = ("probability",)
-
-    def __init__(self, probability: float = 0.9, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.probability = probability
+    probability: float = 0.9
 
     def call(self, inputs, training=None):
         styles, others, draws = inputs
@@ -352,11 +308,7 @@ class MinibatchStd(Layer):
         UsageError: when called on a batch that is not a multiple of the group.
     """
 
-    arguments = ("group",)
-
-    def __init__(self, group: int = 4, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.group = group
+    group: int = 4
 
     def call(self, inputs):
         _, height, width, channels = inputs.shape
