@@ -24,43 +24,19 @@ from tfgan_ema.penalties.path_length import PathLength
 from tfgan_ema.penalties.weights import L2, Drift, Orthogonal, WeightClip
 
 __all__ = [
-    "L2",
-    "PLAYERS",
-    "R1",
-    "R2",
-    "Consensus",
-    "Constraint",
-    "Drift",
-    "GradientPenalty",
-    "Orthogonal",
-    "PathLength",
-    "Penalty",
-    "PenaltyInputs",
-    "Regularisation",
-    "WeightClip",
-    "by_kind",
-    "dragan",
-    "get",
-    "names",
-    "wgan_gp",
-    "zero_centred",
-]
+    "L2", "PLAYERS", "R1", "R2", "Consensus", "Constraint", "Drift", "GradientPenalty",
+    "Orthogonal", "PathLength", "Penalty", "PenaltyInputs", "Regularisation", "WeightClip",
+    "by_kind", "dragan", "get", "names", "wgan_gp", "zero_centred",
+]  # fmt: skip
 
 Kind = Penalty | Constraint | Consensus
 
+_CLASSES = (
+    GradientPenalty, R1, R2, L2, Orthogonal, Drift, WeightClip, Consensus, PathLength,
+)  # fmt: skip
 _PENALTIES: dict[str, Callable[..., Kind]] = {
-    "gradient_penalty": GradientPenalty,
-    "wgan_gp": wgan_gp,
-    "zero_centred": zero_centred,
-    "dragan": dragan,
-    "r1": R1,
-    "r2": R2,
-    "l2": L2,
-    "orthogonal": Orthogonal,
-    "drift": Drift,
-    "weight_clip": WeightClip,
-    "consensus": Consensus,
-    "path_length": PathLength,
+    **{kind.name: kind for kind in _CLASSES},  # its default name in the logs
+    **{made_by.__name__: made_by for made_by in (wgan_gp, zero_centred, dragan)},
 }
 
 

@@ -52,6 +52,14 @@ class PenaltyInputs:
         return self.draws.step
 
 
+def finite(value: float, what: str) -> float:
+    """The value as a float; raises `UsageError` unless it is finite and not negative."""
+    if not (value >= 0 and math.isfinite(value)):
+        raise UsageError(f"{what} {value}: expected a finite number >= 0.")
+    return float(value)
+
+
+@dataclasses.dataclass(eq=False)
 class Penalty:
     """A term of a player's loss: a float32 scalar, the mean over this replica's rows.
 
@@ -59,28 +67,32 @@ class Penalty:
     that its mean over steps stays the same (lazy regularisation, Karras et al. 2020). A penalty of
     your own subclasses this and fills in `value`.
 
-    Attributes:
-        player: ``"discriminator"`` or ``"generator"``.
+    Args:
         weight: its factor; a penalty of weight 0 is not computed.
         interval: generator steps between two evaluations.
         name: the key in the logs.
+
+    Attributes:
+        player: ``"discriminator"`` or ``"generator"``.
         state: variables that a checkpoint keeps.
+
+    Raises:
+        UsageError: a negative or infinite weight, or an interval below 1.
     """
 
+    weight: float
+    interval: int = 1
+    name: str = "penalty"
+
     player = "discriminator"
-    state: Sequence[keras.Variable] = ()
+    state = ()
 
-    def __init__(self, weight: float, interval: int = 1, name: str = "penalty") -> None:
-        """Creates the penalty; see the subclasses.
-
-        Raises:
-            UsageError: a negative or infinite weight, or an interval below 1.
-        """
-        if not (weight >= 0 and math.isfinite(weight)):
-            raise UsageError(f"{name} weight {weight}: expected a finite number >= 0.")
-        if not (isinstance(interval, int) and interval >= 1):
-            raise UsageError(f"{name} interval {interval!r}: expected a whole number >= 1.")
-        self.weight, self.interval, self.name = float(weight), interval, name
+    def __post_init__(self) -> None:
+        self.weight = finite(self.weight, f"{self.name} weight")
+        if not (isinstance(self.interval, int) and self.interval >= 1):
+            raise UsageError(
+                f"{self.name} interval {self.interval!r}: expected a whole number >= 1."
+            )
 
     def shared(self, inputs: PenaltyInputs) -> Tensor | None:
         """What all replicas must compute together; always run, outside the lazy branch."""
@@ -119,41 +131,43 @@ class Penalty:
         return inputs.engine.lazy(inputs.step % self.interval == 0, then, otherwise)
 
 
+@dataclasses.dataclass(eq=False)
 class Constraint:
     """Acts on a player's weights after each of its updates and adds nothing to its loss.
 
+    Args:
+        name: different for each constraint of a GAN.
+
     Attributes:
         player: ``"discriminator"`` or ``"generator"``.
-        name: different for each constraint of a GAN.
     """
 
-    player = "discriminator"
+    name: str
 
-    def __init__(self, name: str) -> None:
-        """Creates the constraint; see the subclasses."""
-        self.name = name
+    player = "discriminator"
 
     def apply(self, network: keras.Model) -> None:
         """Changes the weights in place."""
         raise TypeError(f"{type(self).__name__} does not say what it constrains")
 
 
+@dataclasses.dataclass(eq=False)
 class Consensus:
     """``weight * R`` for both players, R = 1/2 (|grad L_D|^2 + |grad L_G|^2).
 
     Mescheder et al. 2017, section 4. It needs ``update_order="simultaneous"``, where both gradients
     are taken at one point.
+
+    Raises:
+        UsageError: a negative or infinite weight.
     """
 
-    def __init__(self, weight: float = 10.0, *, name: str = "consensus") -> None:
-        """Creates the regulariser of the game's vector field.
+    weight: float = 10.0
+    _: dataclasses.KW_ONLY
+    name: str = "consensus"
 
-        Raises:
-            UsageError: a negative or infinite weight.
-        """
-        if not (weight >= 0 and math.isfinite(weight)):
-            raise UsageError(f"{name} weight {weight}: expected a finite number >= 0.")
-        self.weight, self.name = float(weight), name
+    def __post_init__(self) -> None:
+        self.weight = finite(self.weight, f"{self.name} weight")
 
 
 class Regularisation(NamedTuple):
@@ -201,10 +215,3 @@ def by_kind(penalties: Sequence[Penalty | Constraint | Consensus]) -> Regularisa
         tuple(p for p in penalties if isinstance(p, Constraint)),
         sum(p.weight for p in penalties if isinstance(p, Consensus)),
     )
-
-
-def checked_player(player: str) -> str:
-    """The player; raises `UsageError` for anything but the two."""
-    if player not in PLAYERS:
-        raise UsageError(f"player {player!r}: expected discriminator or generator.")
-    return player

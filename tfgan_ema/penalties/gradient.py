@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass, field
 
 from keras import ops
 
 from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import UsageError
-from tfgan_ema.penalties.base import Penalty, PenaltyInputs
+from tfgan_ema.penalties.base import Penalty, PenaltyInputs, finite
 
 
-def _squared_norms(x: Tensor) -> Tensor:
-    x = ops.cast(x, "float32")
-    return ops.sum(ops.square(ops.reshape(x, (x.shape[0], -1))), axis=1)
-
-
+@dataclass(eq=False)
 class GradientPenalty(Penalty):
     """``weight * E[(|grad D(x)| - target)^2]`` over a set of points (Gulrajani et al. 2017).
 
@@ -23,49 +20,44 @@ class GradientPenalty(Penalty):
     ``fake``; ``around`` the data, real + std(real)/2 * N(0, I) (DRAGAN, Kodali et al. 2017).
     One-sided, only norms above the target count. With target 0 the squared norm itself is
     penalised, which is smooth at 0.
+
+    Args:
+        weight: its factor (lambda).
+        points: one of `POINTS`.
+        target: wanted gradient norm, >= 0.
+        one_sided: whether norms below the target are free.
+        interval: generator steps between two evaluations.
+        name: the key in the logs.
+
+    Raises:
+        UsageError: a value out of range.
     """
 
     POINTS = ("interpolates", "real", "fake", "around")
 
-    def __init__(
-        self,
-        weight: float = 10.0,
-        *,
-        points: str = "interpolates",
-        target: float = 1.0,
-        one_sided: bool = False,
-        interval: int = 1,
-        name: str = "gradient_penalty",
-    ) -> None:
-        """Creates the penalty.
+    weight: float = 10.0
+    name: str = "gradient_penalty"
+    _: KW_ONLY
+    points: str = "interpolates"
+    target: float = 1.0
+    one_sided: bool = False
 
-        Args:
-            weight: its factor (lambda).
-            points: one of `POINTS`.
-            target: wanted gradient norm, >= 0.
-            one_sided: whether norms below the target are free.
-            interval: generator steps between two evaluations.
-            name: the key in the logs.
-
-        Raises:
-            UsageError: a value out of range.
-        """
-        super().__init__(weight, interval, name)
-        if points not in self.POINTS:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.points not in self.POINTS:
             raise UsageError(
-                f"gradient penalty points {points!r}: expected one of {', '.join(self.POINTS)}."
+                f"gradient penalty points {self.points!r}: expected one of "
+                f"{', '.join(self.POINTS)}."
             )
-        if not (target >= 0 and math.isfinite(target)):
-            raise UsageError(f"gradient penalty target {target}: expected a finite number >= 0.")
-        self.points, self.target, self.one_sided = points, float(target), one_sided
+        self.target = finite(self.target, "gradient penalty target")
 
     def value(self, inputs: PenaltyInputs, shared: Tensor | None) -> Tensor:
         """Mean squared deviation of the gradient norm."""
         x = self._points(inputs, shared)
         labels = inputs.fake.labels if self.points == "fake" else inputs.real.labels
-        squares = _squared_norms(
-            inputs.engine.input_gradient(lambda points: inputs.forward(points, labels), x)
-        )
+        gradient = inputs.engine.input_gradient(lambda points: inputs.forward(points, labels), x)
+        gradient = ops.reshape(ops.cast(gradient, "float32"), (x.shape[0], -1))
+        squares = ops.sum(ops.square(gradient), axis=1)
         if self.target == 0:
             return ops.mean(squares)
         # The square root's slope at 0 is infinite; under the floor it is cut to 0.
@@ -94,50 +86,43 @@ class GradientPenalty(Penalty):
         return real
 
 
+@dataclass(eq=False)
 class R1(GradientPenalty):
     """``factor * weight * E_real[|grad D|^2]`` (Mescheder et al. 2018, equation 9).
 
     ``factor`` is 1/2, the paper's gamma/2. The authors' image code leaves the 1/2 out:
-    its weight 10 is ``R1(10, factor=1)``, or gamma = 20 in the paper's notation.
+    its weight 10 is ``R1(10, factor=1)``, or gamma = 20 in the paper's notation. The other
+    arguments are those of `GradientPenalty`, but for ``target``, which is 0, and ``one_sided``.
+
+    Raises:
+        UsageError: a value out of range.
     """
 
-    def __init__(
-        self,
-        weight: float = 10.0,
-        *,
-        factor: float = 0.5,
-        interval: int = 1,
-        points: str = "real",
-        name: str = "r1",
-    ) -> None:
-        """Creates the penalty on the gradient at real images; see `GradientPenalty`.
+    name: str = "r1"
+    _: KW_ONLY
+    factor: float = 0.5
+    points: str = "real"
+    target: float = field(default=0.0, init=False)
+    one_sided: bool = field(default=False, init=False)
 
-        Raises:
-            UsageError: a value out of range.
-        """
-        super().__init__(weight, points=points, target=0.0, interval=interval, name=name)
-        if not (factor > 0 and math.isfinite(factor)):
-            raise UsageError(f"{name} factor {factor}: expected 0.5, or 1 to leave the half out.")
-        self.factor = factor
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.factor > 0 and math.isfinite(self.factor)):
+            raise UsageError(
+                f"{self.name} factor {self.factor}: expected 0.5, or 1 to leave the half out."
+            )
 
     def value(self, inputs: PenaltyInputs, shared: Tensor | None) -> Tensor:
         """``factor`` times the mean squared gradient norm."""
         return self.factor * super().value(inputs, shared)
 
 
+@dataclass(eq=False)
 class R2(R1):
     """``factor * weight * E_fake[|grad D|^2]``, R1 at the fakes."""
 
-    def __init__(
-        self,
-        weight: float = 10.0,
-        *,
-        factor: float = 0.5,
-        interval: int = 1,
-        name: str = "r2",
-    ) -> None:
-        """Creates the penalty on the gradient at fakes; see `R1`."""
-        super().__init__(weight, factor=factor, interval=interval, points="fake", name=name)
+    name: str = "r2"
+    points: str = field(default="fake", init=False)
 
 
 def wgan_gp(weight: float = 10.0, *, interval: int = 1) -> GradientPenalty:

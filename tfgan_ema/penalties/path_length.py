@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass
 
 import keras
 from keras import ops
@@ -12,6 +13,7 @@ from tfgan_ema.errors import UsageError
 from tfgan_ema.penalties.base import Penalty, PenaltyInputs
 
 
+@dataclass(eq=False)
 class PathLength(Penalty):
     """``weight * E[(|J_w^T y| - a)^2]`` on the generator (Karras et al. 2020, equation 4).
 
@@ -19,37 +21,33 @@ class PathLength(Penalty):
     1/sqrt(height * width), a the running mean of the lengths. A generator with submodels
     ``mapping`` and ``synthesis`` is probed at w = mapping(z), others at the latent itself. To save
     time, only the first ``1/shrink`` of the rows is used.
+
+    Args:
+        weight: its factor.
+        decay: step of the running mean, in (0, 1].
+        shrink: the batch is divided by it, >= 1.
+        interval: generator steps between two evaluations.
+        name: the key in the logs.
+
+    Raises:
+        UsageError: a value out of range.
     """
+
+    weight: float = 2.0
+    interval: int = 4
+    name: str = "path_length"
+    _: KW_ONLY
+    decay: float = 0.01
+    shrink: int = 2
 
     player = "generator"
 
-    def __init__(
-        self,
-        weight: float = 2.0,
-        *,
-        decay: float = 0.01,
-        shrink: int = 2,
-        interval: int = 4,
-        name: str = "path_length",
-    ) -> None:
-        """Creates the penalty.
-
-        Args:
-            weight: its factor.
-            decay: step of the running mean, in (0, 1].
-            shrink: the batch is divided by it, >= 1.
-            interval: generator steps between two evaluations.
-            name: the key in the logs.
-
-        Raises:
-            UsageError: a value out of range.
-        """
-        super().__init__(weight, interval, name)
-        if not 0 < decay <= 1:
-            raise UsageError(f"path_length decay {decay}: expected a share in (0, 1].")
-        if shrink < 1:
-            raise UsageError(f"path_length shrink {shrink}: expected a whole number >= 1.")
-        self.decay, self.shrink = decay, shrink
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.decay <= 1:
+            raise UsageError(f"path_length decay {self.decay}: expected a share in (0, 1].")
+        if self.shrink < 1:
+            raise UsageError(f"path_length shrink {self.shrink}: expected a whole number >= 1.")
         self.mean = keras.Variable(0.0, trainable=False, dtype="float32", name="path_length_mean")
         self.state = [self.mean]
 

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass
 
 import keras
 from keras import ops
 
 from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import UsageError
-from tfgan_ema.penalties.base import Constraint, Penalty, PenaltyInputs, checked_player
+from tfgan_ema.penalties.base import PLAYERS, Constraint, Penalty, PenaltyInputs
 
 
-class L2(Penalty):
+@dataclass(eq=False)
+class _WeightPenalty(Penalty):
+    """A penalty on the weights of either player."""
+
+    weight: float = 1e-4
+    _: KW_ONLY
+    player: str = "discriminator"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.player not in PLAYERS:
+            raise UsageError(f"player {self.player!r}: expected discriminator or generator.")
+
+
+@dataclass(eq=False)
+class L2(_WeightPenalty):
     """``weight / 2 * sum |W|^2`` over the player's trainable weights: a drift of -weight * W."""
 
-    def __init__(
-        self,
-        weight: float = 1e-4,
-        *,
-        player: str = "discriminator",
-        interval: int = 1,
-        name: str = "l2",
-    ) -> None:
-        """Creates the penalty on ``player``'s weights."""
-        super().__init__(weight, interval, name)
-        self.player = checked_player(player)
+    name: str = "l2"
 
     def value(self, inputs: PenaltyInputs, shared: Tensor | None) -> Tensor:
         """Half the sum of squares."""
@@ -33,24 +39,16 @@ class L2(Penalty):
         return 0.5 * sum(ops.sum(ops.square(ops.cast(w, "float32"))) for w in weights)
 
 
-class Orthogonal(Penalty):
+@dataclass(eq=False)
+class Orthogonal(_WeightPenalty):
     """``weight * sum |W^T W * (1 - I)|_F^2`` over kernels (Brock et al. 2019, equation 3).
 
     A kernel is reshaped to [inputs, outputs]; its columns are pushed towards right angles while
     their norms stay free.
     """
 
-    def __init__(
-        self,
-        weight: float = 1e-4,
-        *,
-        player: str = "generator",
-        interval: int = 1,
-        name: str = "orthogonal",
-    ) -> None:
-        """Creates the penalty on ``player``'s kernels."""
-        super().__init__(weight, interval, name)
-        self.player = checked_player(player)
+    name: str = "orthogonal"
+    player: str = "generator"
 
     def value(self, inputs: PenaltyInputs, shared: Tensor | None) -> Tensor:
         """Sum of squared off-diagonal inner products."""
@@ -64,34 +62,35 @@ class Orthogonal(Penalty):
         return total
 
 
+@dataclass(eq=False)
 class Drift(Penalty):
     """``weight * E[D(real)^2]``: keeps the logits near 0 (Karras et al. 2018, appendix A.1)."""
 
-    def __init__(self, weight: float = 1e-3, *, interval: int = 1, name: str = "drift") -> None:
-        """Creates the penalty on the real logits."""
-        super().__init__(weight, interval, name)
+    weight: float = 1e-3
+    name: str = "drift"
 
     def value(self, inputs: PenaltyInputs, shared: Tensor | None) -> Tensor:
         """Mean squared real logit."""
         return ops.mean(ops.square(inputs.real_logits))
 
 
+@dataclass(eq=False)
 class WeightClip(Constraint):
     """Clips the discriminator's trainable weights to [-limit, limit] after each of its updates.
 
     The Lipschitz constraint of Arjovsky et al. 2017.
+
+    Raises:
+        UsageError: a limit that is not positive.
     """
 
-    def __init__(self, limit: float = 0.01, *, name: str = "weight_clip") -> None:
-        """Creates the constraint.
+    limit: float = 0.01
+    _: KW_ONLY
+    name: str = "weight_clip"
 
-        Raises:
-            UsageError: a limit that is not positive.
-        """
-        super().__init__(name)
-        if not (limit > 0 and math.isfinite(limit)):
-            raise UsageError(f"weight_clip limit {limit}: expected a positive number.")
-        self.limit = limit
+    def __post_init__(self) -> None:
+        if not (self.limit > 0 and math.isfinite(self.limit)):
+            raise UsageError(f"weight_clip limit {self.limit}: expected a positive number.")
 
     def apply(self, network: keras.Model) -> None:
         for weight in network.trainable_weights:
