@@ -58,7 +58,7 @@ class Loss:
 
 
 class _Separable(Loss):
-    """D: E on_real(r) + E on_fake(f). G: E on_generated(f)."""
+    """D: E on_real(r) + E on_fake(f). G: E on_generated(f), where fakes shall pass as real."""
 
     def _on_real(self, logits):
         raise NotImplementedError
@@ -67,7 +67,7 @@ class _Separable(Loss):
         raise NotImplementedError
 
     def _on_generated(self, logits):
-        raise NotImplementedError
+        return self._on_real(logits)
 
     def discriminator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
         """The mean over real samples plus the mean over generated ones."""
@@ -87,9 +87,6 @@ class NonSaturating(_Separable):
 
     def _on_fake(self, logits):
         return ops.softplus(logits)
-
-    def _on_generated(self, logits):
-        return ops.softplus(-logits)
 
 
 @dataclass(frozen=True)
@@ -124,9 +121,6 @@ class Wasserstein(_Separable):
     def _on_fake(self, logits):
         return logits
 
-    def _on_generated(self, logits):
-        return -logits
-
 
 @dataclass(frozen=True)
 class LeastSquares(_Separable):
@@ -143,10 +137,7 @@ class LeastSquares(_Separable):
 
     def __post_init__(self):
         for option in ("real", "fake", "target"):
-            value = _number("least_squares", option, getattr(self, option))
-            if not math.isfinite(value):
-                raise UsageError(f"least_squares: {option}={value} is not finite; give a number.")
-            object.__setattr__(self, option, value)
+            _check(self, "least_squares", option, math.isfinite, "is not finite; give a number")
         if self.real == self.fake:
             raise UsageError(
                 f"least_squares: real and fake are both {self.real}, so the discriminator has "
@@ -191,10 +182,8 @@ class Alpha(_Separable):
 
     def __post_init__(self):
         for option in ("alpha_d", "alpha_g"):
-            value = _number("alpha", option, getattr(self, option))
-            if not value > 0:
-                raise UsageError(f"alpha: {option}={value} is not in (0, inf]; 1 is the usual GAN.")
-            object.__setattr__(self, option, value)
+            usual = "is not in (0, inf]; 1 is the usual GAN"
+            _check(self, "alpha", option, lambda x: x > 0, usual)
         if not isinstance(self.saturating, bool):
             raise UsageError(f"alpha: saturating={self.saturating!r} is not True or False.")
         if not minimises_a_divergence(self.alpha_d, self.alpha_g, self.saturating):
@@ -224,7 +213,10 @@ class Alpha(_Separable):
 
 @dataclass(frozen=True)
 class Relativistic(Loss):
-    """RSGAN. D: E sp(-(r - f)). G: E sp(-(f - r)), over pairs (Jolicoeur-Martineau 2018)."""
+    """RSGAN. D: E sp(-(r - f)). G: the same with real and fake exchanged.
+
+    Over pairs (Jolicoeur-Martineau 2018).
+    """
 
     generator_needs_real: ClassVar[bool] = True
 
@@ -233,19 +225,18 @@ class Relativistic(Loss):
         return ops.mean(ops.softplus(_float32(fake) - _float32(real)))
 
     def generator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
-        """E sp(-(f - r))."""
-        return self.discriminator(fake, real)
+        """The discriminator's loss with real and fake exchanged."""
+        return self.discriminator(fake, real, batch_mean=batch_mean)
 
 
 @dataclass(frozen=True)
-class RelativisticAverage(Loss):
+class RelativisticAverage(Relativistic):
     """RaSGAN. With r_, f_ the batch means (not detached) and phi(t) = sp(-t):
 
     D: [E phi(r - f_) + E phi(r_ - f)]/2. G: the same with real and fake exchanged
     (Jolicoeur-Martineau 2018). Its siblings differ in phi.
     """
 
-    generator_needs_real: ClassVar[bool] = True
     needs_whole_batch: ClassVar[bool] = True
 
     def _phi(self, margin):
@@ -258,10 +249,6 @@ class RelativisticAverage(Loss):
         ahead = self._phi(real - batch_mean(fake))
         behind = self._phi(batch_mean(real) - fake)
         return (ops.mean(ahead) + ops.mean(behind)) / 2.0
-
-    def generator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
-        """[E phi(f - r_) + E phi(f_ - r)]/2."""
-        return self.discriminator(fake, real, batch_mean=batch_mean)
 
 
 @dataclass(frozen=True)
@@ -304,10 +291,8 @@ class GANQP(Loss):
     def __post_init__(self):
         if self.distance not in ("l1", "l2"):
             raise unknown("distance of gan_qp", self.distance, ("l1", "l2"))
-        weight = _number("gan_qp", "weight", self.weight)
-        if not 0 < weight < math.inf:
-            raise UsageError(f"gan_qp: weight={weight} is not positive and finite; 10 is usual.")
-        object.__setattr__(self, "weight", weight)
+        usual = "is not positive and finite; 10 is usual"
+        _check(self, "gan_qp", "weight", lambda x: 0 < x < math.inf, usual)
 
     def discriminator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
         """E (d^2/(2 n) - d)."""
@@ -385,8 +370,15 @@ def _float32(values):
     return ops.cast(values, "float32")
 
 
-def _number(loss: str, option: str, value: object) -> float:
+def _check(
+    loss: Loss, name: str, option: str, fits: Callable[[float], bool], otherwise: str
+) -> None:
+    """Makes an option of a frozen loss a float; raises `UsageError` unless the number fits."""
+    value = getattr(loss, option)
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError):
-        raise UsageError(f"{loss}: {option}={value!r} is not a number.") from None
+        raise UsageError(f"{name}: {option}={value!r} is not a number.") from None
+    if not fits(number):
+        raise UsageError(f"{name}: {option}={number} {otherwise}.")
+    object.__setattr__(loss, option, number)
