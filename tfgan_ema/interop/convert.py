@@ -22,12 +22,7 @@ Plan = dict[str, tuple[str, Transform]]  # path of our weight -> name of their t
 _IGNORED = ("num_batches_tracked", "sn_sigma", "sv0", "accumulation_counter", "resample_filter")
 
 
-def _same(w: np.ndarray) -> np.ndarray:
-    return w
-
-
-def _vector(w: np.ndarray) -> np.ndarray:
-    return w.reshape(-1)
+_same: Transform = np.asarray
 
 
 def _kernel(w: np.ndarray) -> np.ndarray:
@@ -62,18 +57,19 @@ def _plan(
 
     Args:
         model: our network.
-        layers: our layer -> their module.
-        variables: our variable in a layer -> their tensor in a module.
-        transforms: by path, where it is not `_kernel` for kernels, `_vector` for u and `_same`.
+        layers: our layer -> their module; layers that the network lacks do not count.
+        variables: our variable in a layer, or the path of one -> their tensor in a module.
+        transforms: by path, where it is not `_kernel` for kernels, `np.ravel` for u and `_same`.
     """
     plan: Plan = {}
     for weight in model.weights:
         layer, _, variable = weight.path.partition("/")
         kind = variable.rpartition("/")[2]
         if layer in layers and kind != "v":  # v follows from u by one power iteration
-            usual = {"kernel": _kernel, "u": _vector}.get(kind, _same)
-            name = f"{layers[layer]}.{variables.get(variable, variable)}"
-            plan[weight.path] = (name, transforms.get(weight.path, usual))
+            usual = {"kernel": _kernel, "u": np.ravel}.get(kind, _same)
+            theirs = variables.get(weight.path, variables.get(variable, variable))
+            transform = transforms.get(weight.path, usual)
+            plan[weight.path] = (f"{layers[layer]}.{theirs}", transform)
     return plan
 
 
@@ -90,10 +86,16 @@ def _block_count(model: keras.Model) -> int:
     return sum(layer.name.endswith("_conv1") for layer in model.layers)
 
 
-def _from_first_grid(model: keras.Model) -> dict[str, Transform]:
-    """The transforms of the dense layer that makes the first grid of a generator."""
-    transform = _rows_from_grid(model.get_layer("block0_conv1").output.shape[1] // 2)
-    return {f"dense/{variable}": transform for variable in ("kernel", "bias", "u")}
+def _residual_transforms(model: keras.Model) -> dict[str, Transform]:
+    """For a table of classes, and for the dense layer that makes a generator's first grid."""
+    grid = _rows_from_grid(model.get_layer("block0_conv1").output.shape[1] // 2)
+    return {"embedding/kernel": _same, "dense/kernel": grid, "dense/bias": grid, "dense/u": grid}
+
+
+def _norms_by_class(plan: Plan) -> list[str]:
+    """The normalisations that have a gain and a bias for each class."""
+    found = [path.partition("/") for path in plan if path.startswith("block")]
+    return [layer for layer, _, variable in found if variable == "gain"]
 
 
 def _is_generator(model: keras.Model) -> bool:
@@ -109,19 +111,16 @@ def _mimicry(model: keras.Model) -> Plan:
     }  # fmt: skip
     parts = {"conv1": "c1", "conv2": "c2", "shortcut": "c_sc", "norm1": "b1", "norm2": "b2"}
     count = _block_count(model)
-    if not _is_generator(model):
-        layers = _blocks(count, parts, "block{}", first=1)
-        # Layers are counted through, but for one slip: SNGAN-48 has two layers 5.
-        slip = any(w.path == "logits/u" for w in model.weights) and model.inputs[0].shape[1] == 48
-        layers |= {"logits": "l5" if slip else f"l{count + 1}", "embedding": "l_y"}
-        return _plan(model, layers, variables, {"embedding/kernel": _same})
-    layers = _blocks(count, parts, "block{}", first=2)
-    layers |= {"dense": "l1", "norm": f"b{count + 2}", "to_image": f"c{count + 2}"}
-    plan = _plan(model, layers, variables, _from_first_grid(model))
-    for path in [path for path in plan if path.endswith("/gain")]:  # of a conditional norm
-        layer = path.removesuffix("/gain")
+    # Layers are counted through, but for one slip: the discriminator of SNGAN-48 has two layers 5.
+    slip = any(w.path == "logits/u" for w in model.weights) and model.inputs[0].shape[1] == 48
+    layers = _blocks(count, parts, "block{}", first=2 if _is_generator(model) else 1) | {
+        "dense": "l1", "norm": f"b{count + 2}", "to_image": f"c{count + 2}",
+        "logits": "l5" if slip else f"l{count + 1}", "embedding": "l_y",
+    }  # fmt: skip
+    plan = _plan(model, layers, variables, _residual_transforms(model))
+    for layer in _norms_by_class(plan):
         theirs = f"{layers[layer]}.embed.weight"
-        plan[path] = (theirs, lambda w: np.split(w, 2, axis=1)[0])
+        plan[f"{layer}/gain"] = (theirs, lambda w: np.split(w, 2, axis=1)[0])
         plan[f"{layer}/bias"] = (theirs, lambda w: np.split(w, 2, axis=1)[1])
     return plan
 
@@ -137,29 +136,23 @@ def _biggan(model: keras.Model) -> Plan:
     parts = {
         "conv1": "conv1", "conv2": "conv2", "shortcut": "conv_sc", "norm1": "bn1", "norm2": "bn2",
     }  # fmt: skip
-    layers = _blocks(_block_count(model), parts, "blocks.{}.0", first=0)
+    layers = _blocks(_block_count(model), parts, "blocks.{}.0", first=0) | {
+        "dense": "linear", "shared": "shared", "norm": "output_layer.0",
+        "to_image": "output_layer.2", "logits": "linear", "embedding": "embed",
+    }  # fmt: skip
     names = [layer.name for layer in model.layers]
-    attention = {}
     if "attention_gain" in names:
         before = names[: names.index("attention_queries")]
         block = sum(name.endswith("_conv2") for name in before) - 1
-        module = f"blocks.{block}.1"
-        letters = {"queries": "theta", "keys": "phi", "values": "g", "out": "o"}
-        layers |= {f"attention_{ours}": f"{module}.{theirs}" for ours, theirs in letters.items()}
-        attention = {"attention_gain/gain": (f"{module}.gamma", _same)}
-    if not _is_generator(model):
-        layers |= {"logits": "linear", "embedding": "embed"}
-        return _plan(model, layers, variables, {"embedding/kernel": _same}) | attention
-    layers |= {
-        "dense": "linear", "norm": "output_layer.0", "to_image": "output_layer.2",
-        "shared": "shared",
-    }  # fmt: skip
-    plan = _plan(model, layers, variables, _from_first_grid(model))
-    for path in [path for path in plan if path.endswith("/gain")]:  # one for each class
-        layer = path.removesuffix("/gain")
-        plan[path] = (f"{layers[layer]}.gain.weight", lambda w: 1 + w)
+        letters = {"queries": ".theta", "keys": ".phi", "values": ".g", "out": ".o", "gain": ""}
+        for ours, theirs in letters.items():
+            layers[f"attention_{ours}"] = f"blocks.{block}.1{theirs}"
+        variables["attention_gain/gain"] = "gamma"
+    plan = _plan(model, layers, variables, _residual_transforms(model))
+    for layer in _norms_by_class(plan):
+        plan[f"{layer}/gain"] = (f"{layers[layer]}.gain.weight", lambda w: 1 + w)
         plan[f"{layer}/bias"] = (f"{layers[layer]}.bias.weight", _same)
-    return plan | attention
+    return plan
 
 
 def _stylegan2(model: keras.Model) -> Plan:
@@ -226,22 +219,19 @@ def load_weights(
         prefix = _prefix(tensors, probes[0 if _is_generator(model) else 1], source)
     tensors = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     plan = planner(model)
+    weights = {weight.path: weight for weight in model.weights}
     values, wrong = {}, []
-    for weight in model.weights:
-        if weight.path not in plan:
-            continue
-        name, transform = plan[weight.path]
+    for path, (name, transform) in plan.items():
+        wanted = f"{path} {tuple(weights[path].shape)}"
         if name not in tensors:
-            wrong.append(f"{name} is missing (for {weight.path} {tuple(weight.shape)})")
+            wrong.append(f"{name} is missing (for {wanted})")
             continue
         try:
-            values[weight.path] = transform(tensors[name])
+            values[path] = transform(tensors[name])
         except (ValueError, IndexError):  # of another rank
-            values[weight.path] = tensors[name]
-        if values[weight.path].shape != tuple(weight.shape):
-            wrong.append(
-                f"{name} {tensors[name].shape} does not fit {weight.path} {tuple(weight.shape)}"
-            )
+            values[path] = tensors[name]
+        if values[path].shape != tuple(weights[path].shape):
+            wrong.append(f"{name} {tensors[name].shape} does not fit {wanted}")
     used = {name for name, _ in plan.values()}
     for layer in spectral_layers(model):
         name = plan[layer.u.path][0].removesuffix("sn_u") + "sn_v"
@@ -263,9 +253,8 @@ def load_weights(
             f"{'; '.join(wrong[:8])}{rest}. Check the network's name, image_size, width, "
             "num_classes."
         )
-    for weight in model.weights:
-        if weight.path in values:
-            weight.assign(values[weight.path].astype("float32"))
+    for path, value in values.items():
+        weights[path].assign(value.astype("float32"))
     for layer in spectral_layers(model):
         if layer.v.path not in values:  # then the reference iterates once in every call
             layer.power_iteration()
@@ -273,11 +262,9 @@ def load_weights(
 
 def _renamed(name: str) -> str:
     """PyTorch's own spectral norm keeps ``weight_orig``, ``weight_u`` and ``weight_v``."""
-    pairs = ((".weight_orig", ".weight"), (".weight_u", ".sn_u"), (".weight_v", ".sn_v"))
-    for theirs, ours in pairs:
-        if name.endswith(theirs):
-            return name.removesuffix(theirs) + ours
-    return name
+    module, _, tensor = name.rpartition(".")
+    ours = {"weight_orig": "weight", "weight_u": "sn_u", "weight_v": "sn_v"}.get(tensor)
+    return f"{module}.{ours}" if module and ours else name
 
 
 def _prefix(tensors: dict[str, np.ndarray], probe: str, source: str) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import collections
 import io
 import math
+import operator
 import os
 import pickle
 import zipfile
@@ -149,12 +150,6 @@ def _load_from_bytes(data: bytes) -> _Storage:
     return storage
 
 
-def _persistent_object(record: dict[str, Any]) -> _Module:
-    result = _Module()
-    result.__setstate__(record["state"])  # the record also holds the class's source code
-    return result
-
-
 def _first(*args: Any) -> Any:
     return args[0] if args else None
 
@@ -171,7 +166,10 @@ _KNOWN = {
     "torch._utils._rebuild_parameter": _Global("parameter", _first),
     "torch._utils._rebuild_parameter_with_state": _Global("parameter", _first),
     "torch.storage._load_from_bytes": _Global("storage", _load_from_bytes),
-    "torch_utils.persistence._reconstruct_persistent_obj": _Global("module", _persistent_object),
+    # The record also holds the source code of the module's class.
+    "torch_utils.persistence._reconstruct_persistent_obj": _Global(
+        "module", operator.itemgetter("state")
+    ),
 }
 
 
@@ -258,9 +256,8 @@ def _walk(value: Any, name: str, path: tuple[int, ...] = ()) -> Iterator[tuple[s
     path = (*path, id(value))
     if isinstance(value, _Module):
         value = vars(value)
-    items = value.items() if isinstance(value, dict) else ()
     if isinstance(value, list | tuple):
-        items = enumerate(value)
-    for key, item in items:
+        value = dict(enumerate(value))
+    for key, item in value.items() if isinstance(value, dict) else ():
         step = "" if key in ("_parameters", "_buffers", "_modules") else f"{key}."
         yield from _walk(item, name + step, path)

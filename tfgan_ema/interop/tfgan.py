@@ -51,12 +51,8 @@ def kernel_distance(real: Any, fake: Any, max_block_size: int = 1024) -> float:
         fake: features, float ``[m, d]``.
         max_block_size: the largest number of rows that are compared at once.
     """
-    metrics = _module("eval.classifier_metrics")
-    return float(
-        metrics.kernel_classifier_distance_from_activations(
-            _tensor(real), _tensor(fake), max_block_size=max_block_size
-        )
-    )
+    distance = _module("eval.classifier_metrics").kernel_classifier_distance_from_activations
+    return float(distance(_tensor(real), _tensor(fake), max_block_size=max_block_size))
 
 
 def inception_score(logits: Any) -> float:
@@ -105,11 +101,9 @@ def _module(name: str) -> ModuleType:
     if found is None:
         raise UsageError(f"TF-GAN is not installed; {_INSTALL}")
     folder = found.submodule_search_locations[0]
-    path = "tensorflow_gan"
-    _register_bare(path, folder)
-    for part in ("python", *name.split(".")[:-1]):
-        path, folder = f"{path}.{part}", f"{folder}/{part}"
-        _register_bare(path, folder)
+    parents = ["tensorflow_gan", "python", *name.split(".")[:-1]]
+    for depth in range(len(parents)):
+        _register_bare(".".join(parents[: depth + 1]), "/".join([folder, *parents[1 : depth + 1]]))
     try:
         return importlib.import_module(f"tensorflow_gan.python.{name}")
     except ImportError as error:
