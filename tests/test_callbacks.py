@@ -292,7 +292,7 @@ def test_tensorboard_reads_scalars_and_pictures(tmp_path):
 
 def test_intervals_are_checked():
     for every in (0, -1, 2.5):
-        with pytest.raises(UsageError, match="expected a whole number of generator steps"):
+        with pytest.raises(UsageError, match="expected a whole number >= 1"):
             tg.SampleGrid("x", every=every)
     with pytest.raises(UsageError, match="keep 0"):
         tg.Checkpoint("x", keep=0)

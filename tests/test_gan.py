@@ -248,7 +248,7 @@ def test_parts_that_do_not_fit_are_refused(options, words):
 
 def test_batches_that_do_not_fit_are_refused():
     model = toy.gan("mlp", n_dis=3)
-    with pytest.raises(UsageError, match="batches of 8 rows a replica for n_dis 3"):
+    with pytest.raises(UsageError, match="steps of 8 rows for n_dis 3"):
         model.fit(data.pipeline(toy.points(), 8, seed=0), steps_per_epoch=1, verbose=0)
     labelled = tf.data.Dataset.from_tensors((np.zeros((6, 2), "float32"), np.zeros(6, "int32")))
     with pytest.raises(UsageError, match="batches with labels for num_classes None"):

@@ -8,6 +8,7 @@ current weights.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,7 @@ from keras import ops
 
 from tfgan_ema import batch_statistics
 from tfgan_ema.engines import Tensor
-from tfgan_ema.errors import UsageError, build
+from tfgan_ema.errors import UsageError, build, whole
 
 STATISTICS = ("copy", "average", "standing")
 
@@ -87,7 +88,7 @@ class EMA:
         elif ramp is not None and not ramp > 0:
             raise UsageError(f"EMA ramp {ramp}: expected a positive share, e.g. 0.05, or none.")
         self.decay, self.half_life, self.ramp = decay, half_life, ramp
-        self.start_step = _checked_start(start_step)
+        self.start_step = whole("start_step", start_step, 0)
         self.statistics = _checked_statistics(statistics)
         self.name = name or (f"ema_{decay}" if half_life is None else f"ema_{half_life:g}_images")
 
@@ -111,7 +112,7 @@ class UniformAverage:
         self, *, start_step: int = 0, statistics: str = "standing", name: str | None = None
     ) -> None:
         """Creates the rule; see `EMA` for the arguments."""
-        self.start_step = _checked_start(start_step)
+        self.start_step = whole("start_step", start_step, 0)
         self.statistics = _checked_statistics(statistics)
         self.name = name or (f"uniform_{start_step}" if start_step else "uniform")
 
@@ -211,17 +212,36 @@ class Average:
 
 
 def _clone(source: keras.Model) -> keras.Model:
-    clone = keras.models.clone_model(source)
-    if not clone.built:
-        clone.build(source.input_shape)
-    clone.set_weights(source.get_weights())
+    """A copy with the same weights.
+
+    Raises:
+        UsageError: a class of the user's own that cannot be made from its configuration.
+    """
+    try:
+        if getattr(source, "inputs", None):
+            clone = keras.models.clone_model(source, clone_function=_clone_layer)
+        else:
+            clone = _clone_layer(source)
+            clone.build_from_config(source.get_build_config())
+        clone.set_weights(source.get_weights())
+    except Exception as error:
+        raise UsageError(
+            f"an average of {type(source).__name__} {source.name!r} needs a copy, and none can be "
+            f"made ({type(error).__name__}: {str(error).splitlines()[0]}): give its class "
+            "get_config() with the constructor's arguments."
+        ) from error
     return clone
 
 
-def _checked_start(start_step: int) -> int:
-    if start_step < 0:
-        raise UsageError(f"start_step {start_step}: expected 0 or a later generator step.")
-    return int(start_step)
+def _clone_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """A layer of the same configuration, without weights."""
+    if isinstance(layer, keras.layers.Lambda):  # from a file it would not be safe
+        return keras.layers.Lambda(layer.function, arguments=layer.arguments, name=layer.name)
+    kinds = inspect.signature(type(layer).__init__).parameters
+    config = layer.get_config()
+    if not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in kinds.values()):
+        config = {key: value for key, value in config.items() if key in kinds}
+    return type(layer).from_config(config)
 
 
 def _checked_statistics(statistics: str) -> str:

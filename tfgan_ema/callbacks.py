@@ -21,7 +21,7 @@ from keras import ops
 from tfgan_ema import averaging, checkpoint, engines, files, mixing
 from tfgan_ema.data import png
 from tfgan_ema.engines import devices
-from tfgan_ema.errors import UsageError
+from tfgan_ema.errors import UsageError, whole
 from tfgan_ema.gan import GAN
 from tfgan_ema.records import Events, Table
 
@@ -38,12 +38,7 @@ class Periodic(keras.callbacks.Callback):
 
     def __init__(self, every: int | None) -> None:
         super().__init__()
-        if every is not None and not (isinstance(every, int) and every >= 1):
-            raise UsageError(
-                f"{type(self).__name__} every {every!r}: expected a whole number of generator "
-                "steps >= 1."
-            )
-        self.every = every
+        self.every = None if every is None else whole(f"{type(self).__name__} every", every)
 
     def act(self, step: int) -> None:
         """What is done at ``step``."""
@@ -200,9 +195,7 @@ class Checkpoint(Periodic):
         self, workdir: str | os.PathLike, *, every: int | None = 1000, keep: int = 3
     ) -> None:
         super().__init__(every)
-        if not (isinstance(keep, int) and keep >= 1):
-            raise UsageError(f"Checkpoint keep {keep!r}: expected a whole number >= 1.")
-        self.folder, self.keep = Path(workdir) / "checkpoints", keep
+        self.folder, self.keep = Path(workdir) / "checkpoints", whole("Checkpoint keep", keep)
 
     def on_train_begin(self, logs: Mapping | None = None) -> None:
         super().on_train_begin(logs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -20,6 +21,25 @@ class Unavailable(UsageError):
 def say(line: str) -> None:
     """Prints a notice on stderr."""
     print(f"tfgan_ema: {line}", file=sys.stderr, flush=True)
+
+
+def whole(name: str, value: Any, least: int | None = 1, also: str = "") -> int:
+    """A whole number of Python or NumPy, as Python's; else raises `UsageError`.
+
+    Args:
+        name: what the number is, e.g. ``"n_dis"``.
+        value: what the user gave.
+        least: the smallest number allowed; ``None`` allows all.
+        also: what the message adds, for arguments that allow something else.
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or (least is not None and number < least):
+        bound = "" if least is None else f" >= {least}"
+        raise UsageError(f"{name} {value!r}: expected a whole number{bound}{also}.")
+    return number
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UsageError:

@@ -26,9 +26,10 @@ def logit_report(real_logits: Tensor, fake_logits: Tensor) -> Report:
 
 def test_step(gan: GAN, data: Any) -> Report:
     """Losses, logits and accuracy of one batch; fakes come from the first average."""
-    real = images_and_labels(data)
+    real = images_and_labels(data, gan.form)
+    rows = ops.shape(real.images)[0]
     draws = gan.draws("test/", gan.test_batch.value)
-    latent, labels = draw_inputs(real.images.shape[0], draws, gan.latent, gan.num_classes)
+    latent, labels = draw_inputs(rows, draws, gan.latent, gan.num_classes)
     fake = Batch(gan.players.run(gan.ready_generator(), latent, labels), labels)
     logits = gan.players.logits(*real[:2]), gan.players.logits(*fake[:2])
     inputs = gan.loss_inputs(real, fake)
@@ -38,5 +39,6 @@ def test_step(gan: GAN, data: Any) -> Report:
         **logit_report(*logits),
     }
     gan.test_batch.assign_add(1)
-    gan.log(report)
+    # A replica that gets none of the last rows has means of nothing.
+    gan.log({name: ops.where(rows > 0, value, 0.0) for name, value in report.items()}, rows)
     return {name: gan.trackers[name].result() for name in report}

@@ -9,12 +9,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from tfgan_ema import engines, latents, layers, losses, optimizers, sampling, validation
-from tfgan_ema.adapt import Batch, step_batches
+from tfgan_ema import engines, fitting, latents, layers, losses, optimizers, sampling, validation
+from tfgan_ema.adapt import Batch, Form, step_batches
 from tfgan_ema.averaging import EMA, Average, UniformAverage
 from tfgan_ema.checkpoint import state_of
 from tfgan_ema.engines import Report, Tensor, devices
-from tfgan_ema.errors import UsageError
+from tfgan_ema.errors import UsageError, whole
 from tfgan_ema.evaluation import logit_report, test_step
 from tfgan_ema.latents import Draws
 from tfgan_ema.mixing import LeakyEMA, TopK
@@ -28,9 +28,9 @@ Objective = tuple[Tensor, Report]  # what is differentiated, and what is logged
 class GAN(keras.Model):
     """A generator and a discriminator trained against each other, with averages of the generator.
 
-    ``fit`` takes batches of ``n_dis * batch_size`` real images [., h, w, c] in [-1, 1] (or points
-    [., d]), with int32 labels beside them when ``num_classes`` is given. Steps count generator
-    updates. Build it, and the networks, inside the strategy's scope.
+    A step reads ``n_dis * batch_size`` real images [., h, w, c] in [-1, 1] (or points [., d]), with
+    labels beside them when ``num_classes`` is given; see `fit`. Steps count generator updates.
+    Build it, and the networks, inside the strategy's scope.
 
     Attributes:
         averages: the averages, in the order given; see `ready_generator`.
@@ -86,16 +86,20 @@ class GAN(keras.Model):
         """
         # The networks have their own precision; Keras must not round what passes through here.
         super().__init__(name=name, dtype="float32")
+        validation.check_kinds(averages, penalties, leak)
         self.engine = engines.current()
         self.generator, self.discriminator = generator, discriminator
-        self.latent = latents.Normal(latent) if isinstance(latent, int) else latent
+        self.latent = latent if hasattr(latent, "draw") else latents.get("normal", latent)
         self.loss_pair, self.regularisation = losses.get(loss), by_kind(penalties)
         self.leak, self.augment, self.top_k = leak, tuple(augment), top_k
-        self.n_dis, self.update_order, self.accumulate = n_dis, update_order, accumulate
-        self.num_classes, self.seed, self.track_gradients = num_classes, seed, track_gradients
+        self.n_dis, self.accumulate = whole("n_dis", n_dis), whole("accumulate", accumulate)
+        self.num_classes = None if num_classes is None else whole("num_classes", num_classes)
+        self.update_order, self.track_gradients = update_order, track_gradients
+        self.seed = self._checked_seed(seed)
         self.last_step: int | None = None
         self.players = self._join(self.engine, generator, discriminator)
-        validation.check_parts(self)
+        self.form, self.rows = Form(self.players.sample_shape, num_classes), None
+        self._check_parts()
         counter = {"shape": (), "dtype": "int32", "trainable": False, "initializer": "zeros"}
         self.step = self.add_weight(**counter, name="step")
         self.test_batch = self.add_weight(**counter, name="test_step")
@@ -111,11 +115,17 @@ class GAN(keras.Model):
         self.trackers = {key: keras.metrics.Mean(name=key) for key in names}
         self.built = True
 
+    def _checked_seed(self, seed: int) -> int:
+        return whole("seed", seed, None)
+
+    def _check_parts(self) -> None:
+        validation.check_parts(self)
+
     # The algorithm
 
     def train_step(self, data: Any) -> Report:
         """One generator update with its discriminator updates; returns the running logs."""
-        real = step_batches(data, self.n_dis, self.accumulate, self.num_classes)
+        real = step_batches(data, self.n_dis, self.accumulate, self.form, self.rows)
         if self._teacher is not None:
             self._teacher.refresh(self.engine, self.step.value, self.players.run)
         if self.update_order == "simultaneous":
@@ -270,9 +280,10 @@ class GAN(keras.Model):
         """What is differentiated: float16 needs a scale, by which the optimizer divides again."""
         return optimizer.scale_loss(loss)
 
-    def log(self, report: Report) -> None:
+    def log(self, report: Report, rows: Tensor | None = None) -> None:
+        """Adds to the running means; a batch counts once, or by its rows."""
         for name, value in report.items():
-            self.trackers[name].update_state(ops.stop_gradient(value))
+            self.trackers[name].update_state(ops.stop_gradient(value), rows)
 
     # Averages
 
@@ -381,20 +392,8 @@ class GAN(keras.Model):
     def metrics(self) -> list[keras.metrics.Metric]:
         return list(self.trackers.values())
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Losses and logits on held-out data, with averaged fakes; the same draws every time."""
-        self.test_batch.assign(0)
-        self.ready_generator()
-        return super().evaluate(*args, **kwargs)
-
-    def call(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images of the first average for latents, as `generate` makes them."""
-        return self.players.run(self.ready_generator(), latent, labels)
-
-    def predict(self, *args: Any, **kwargs: Any) -> Any:
-        """As Keras's, with the first average."""
-        return self.ready_generator().predict(*args, **kwargs)
-
+    fit, evaluate, predict, call = fitting.fit, fitting.evaluate, fitting.predict, fitting.call
+    train_on_batch, test_on_batch = fitting.train_on_batch, fitting.test_on_batch
     test_step, state = test_step, state_of
     sample, generate, discriminate = sampling.sample, sampling.generate, sampling.discriminate
     ready_generator = sampling.ready_generator

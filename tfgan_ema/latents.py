@@ -11,7 +11,7 @@ from keras import ops
 
 from tfgan_ema import engines
 from tfgan_ema.engines import Engine, Tensor
-from tfgan_ema.errors import UsageError, unknown
+from tfgan_ema.errors import UsageError, unknown, whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +149,4 @@ def get(name: str, dim: int) -> Normal | Hypersphere | Uniform | Constant:
     """
     if name not in _PRIORS:
         raise unknown("latent prior", name, _PRIORS)
-    if dim < 1:
-        raise UsageError(f"latent dimension {dim}: expected at least 1.")
-    return _PRIORS[name](dim)
+    return _PRIORS[name](whole("latent dimension", dim))

@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from tfgan_ema.engines import Engine, Tensor
-from tfgan_ema.errors import UsageError
+from tfgan_ema.errors import UsageError, whole
 
 NEVER = 2**31 - 1
 MODES = ("sync", "async_noise", "async_model", "same_random", "same_top_k")
@@ -66,10 +66,8 @@ class LeakyEMA(keras.layers.Layer):
             raise UsageError(
                 f"LeakyEMA beta {beta}: expected a share in [0, 1); at 1 no real image is left."
             )
-        if start_step != "auto" and not (isinstance(start_step, int) and start_step >= 0):
-            raise UsageError(
-                f"LeakyEMA start_step {start_step!r}: expected a generator step >= 0, or 'auto'."
-            )
+        if start_step != "auto":
+            start_step = whole("LeakyEMA start_step", start_step, 0, ", or 'auto'")
         if mode not in MODES:
             raise UsageError(f"LeakyEMA mode {mode!r}: expected one of {', '.join(MODES)}.")
         if (mode == "async_model") != callable(model):

@@ -35,11 +35,14 @@ class Players:
     Attributes:
         generator: latents (and labels) -> images.
         discriminator: images (and labels) -> logits.
+        sample_shape: of one image, or ``None`` where the discriminator does not say.
     """
 
     def __init__(self, engine: Engine, generator: keras.Model, discriminator: keras.Model) -> None:
         """Joins the networks; they are conditional if they take two inputs."""
         self.engine, self.generator, self.discriminator = engine, generator, discriminator
+        inputs = getattr(discriminator, "inputs", None)
+        self.sample_shape = tuple(inputs[0].shape[1:]) if inputs else None
         self._rows_are_independent = layers.independent_rows(discriminator)
 
     def run(

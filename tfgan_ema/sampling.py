@@ -121,10 +121,10 @@ def sample(
 
 def generate(gan: GAN, latent: Any, labels: Any = None, *, average: int | str = 0) -> np.ndarray:
     """Images in [-1, 1], float32, for latents [n, d] (and labels [n]); see `sample`."""
-    labels = validation.checked_labels(labels, len(latent), gan.num_classes)
+    latent, labels = validation.checked_inputs(gan, latent, labels)
     images = gan.players.run(
         gan.ready_generator(average),
-        ops.convert_to_tensor(latent, "float32"),
+        ops.convert_to_tensor(latent),
         None if labels is None else ops.convert_to_tensor(labels),
     )
     return ops.convert_to_numpy(images)

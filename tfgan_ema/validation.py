@@ -5,12 +5,15 @@ Every function raises `UsageError`, one line that names the value, what was expe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
-from keras import ops
+from keras import activations, ops
 
 from tfgan_ema import engines
+from tfgan_ema.adapt import class_indices
 from tfgan_ema.errors import UsageError
 from tfgan_ema.optimizers import computes_in_float16
 from tfgan_ema.players import call_generator
@@ -21,10 +24,24 @@ if TYPE_CHECKING:
 UPDATE_ORDERS = ("alternating", "g_first", "simultaneous")
 
 
-def check_parts(gan: GAN) -> None:
-    """Networks, penalties, loss and mixing of a GAN."""
+def check_kinds(averages: Any, penalties: Any, leak: Any) -> None:
+    """Refuses shorthand, and says what to write."""
+    for name, given, method, example in (
+        ("averages", averages, "rate", "tg.EMA(0.999)"),
+        ("penalties", penalties, "name", "tg.penalties.R1(10.0)"),
+    ):
+        listed = isinstance(given, Sequence) and not isinstance(given, str)
+        if not listed or not all(hasattr(each, method) for each in given):
+            raise UsageError(f"{name}={given!r}: expected a list of objects, e.g. [{example}].")
+    if leak is not None and not hasattr(leak, "needs_average"):
+        raise UsageError(f"leak={leak!r}: expected None or an object, e.g. tg.LeakyEMA(0.5).")
+
+
+def check_parts(gan: GAN, *, networks: bool = True) -> None:
+    """Networks (unless left out), penalties, loss and mixing of a GAN."""
     _check_schedule(gan)
-    _check_networks(gan)
+    if networks:
+        _check_networks(gan)
     _check_losses(gan)
     if gan.leak is not None and gan.leak.mode == "async_model":
         _check_teacher(gan)
@@ -35,9 +52,6 @@ def _check_schedule(gan: GAN) -> None:
         raise UsageError(
             f"update_order {gan.update_order!r}: expected one of {', '.join(UPDATE_ORDERS)}."
         )
-    for key in ("n_dis", "accumulate"):
-        if not (isinstance(getattr(gan, key), int) and getattr(gan, key) >= 1):
-            raise UsageError(f"{key} {getattr(gan, key)!r}: expected a whole number >= 1.")
     if gan.update_order == "simultaneous" and (gan.n_dis > 1 or gan.accumulate > 1):
         raise UsageError(
             f"update_order='simultaneous' with n_dis {gan.n_dis}, accumulate {gan.accumulate}: "
@@ -55,12 +69,44 @@ def _check_networks(gan: GAN) -> None:
             f"{inputs[1]} inputs: conditional networks take two inputs (with labels) and need "
             "num_classes; unconditional ones take one and need none."
         )
-    shape = getattr(gan.generator, "output_shape", None) or ()
-    if len(shape) == 2 and any(getattr(a, "needs_images", False) for a in gan.augment):
+    last = (getattr(gan.discriminator, "layers", None) or [None])[-1]
+    if getattr(last, "activation", None) in (activations.sigmoid, activations.softmax):
         raise UsageError(
-            f"DiffAugment on data of shape {shape}: it needs images [n, h, w, c]; use "
+            f"a discriminator that ends in {last.activation.__name__}: losses take logits; leave "
+            "the activation out."
+        )
+    label = [] if gan.num_classes is None else [keras.KerasTensor((None,), "int32")]
+    made = _meets("generator", gan.generator, keras.KerasTensor((None, gan.latent.dim)), *label)
+    logits = _meets("discriminator", gan.discriminator, made, *label)
+    if tuple(logits.shape) not in ((None, 1), (None,)):
+        raise UsageError(f"a discriminator that makes {logits.shape}: expected one logit a row.")
+    if len(made.shape) == 2 and any(getattr(a, "needs_images", False) for a in gan.augment):
+        raise UsageError(
+            f"DiffAugment on data of shape {made.shape}: it needs images [n, h, w, c]; use "
             "InstanceNoise for points."
         )
+
+
+def _meets(name: str, network: keras.Model, *inputs: keras.KerasTensor) -> keras.KerasTensor:
+    """What a network makes of inputs, symbolically; nothing is computed."""
+    if getattr(network, "inputs", None):
+        taken = [tuple(tensor.shape) for tensor in network.inputs]
+        given = [tuple(tensor.shape) for tensor in inputs]
+        pairs = zip(taken[0], given[0], strict=False)
+        if len(taken[0]) != len(given[0]) or any(None not in p and p[0] != p[1] for p in pairs):
+            raise UsageError(
+                f"the {name} takes {taken[0]}, but is given {given[0]}: make latent=, generator "
+                "and discriminator fit each other."
+            )
+        return network.outputs[0]
+    try:
+        return network(inputs[0] if len(inputs) == 1 else [*inputs])
+    except Exception as error:
+        raise UsageError(
+            f"the {name} does not run on {', '.join(str(tuple(x.shape)) for x in inputs)} "
+            f"({type(error).__name__}: {str(error).splitlines()[0]}): make latent=, generator and "
+            "discriminator fit each other."
+        ) from error
 
 
 def _check_losses(gan: GAN) -> None:
@@ -126,19 +172,42 @@ def average_index(average: int | str, names: list[str]) -> int | None:
 
 
 def checked_labels(labels: Any, count: int, num_classes: int | None) -> np.ndarray | None:
-    """Labels int32 [count] in [0, num_classes), or ``None``."""
+    """Labels int32 [count] in [0, num_classes), or ``None``; see `adapt.class_indices`."""
     if labels is None:
         return None
     if num_classes is None:
         raise UsageError("labels for an unconditional generator: leave them out.")
-    labels = np.asarray(labels, "int32")
+    labels = ops.convert_to_numpy(class_indices(labels, num_classes))
     if labels.shape != (count,):
         raise UsageError(f"labels of shape {labels.shape}: expected ({count},), one a sample.")
-    if count and not (labels.min() >= 0 and labels.max() < num_classes):
-        raise UsageError(
-            f"labels from {labels.min()} to {labels.max()}: expected 0 to {num_classes - 1}."
-        )
+    if count:
+        check_range("labels", labels.min(), labels.max(), 0, num_classes - 1)
     return labels
+
+
+def checked_inputs(gan: GAN, latent: Any, labels: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Latents float32 [n, d] and labels int32 [n] that the generator takes."""
+    latent = np.asarray(latent, "float32")
+    if latent.shape[1:] != (gan.latent.dim,):
+        raise UsageError(
+            f"latents of shape {latent.shape}: expected (n, {gan.latent.dim}), as latent="
+            f"{gan.latent.dim} says."
+        )
+    if labels is None and gan.num_classes is not None:
+        raise UsageError(f"latents without labels: give one of {gan.num_classes} classes for each.")
+    return latent, checked_labels(labels, len(latent), gan.num_classes)
+
+
+def check_range(name: str, least: float, most: float, low: float, high: float) -> None:
+    """Refuses values that lie beyond limits, or are no numbers."""
+    if least >= low and most <= high:
+        return
+    if name == "images":
+        raise UsageError(
+            f"images from {least:.4g} to {most:.4g}: expected floats in [-1, 1], or uint8; rescale "
+            "them, from [0, 255] by x / 127.5 - 1."
+        )
+    raise UsageError(f"{name} from {least:g} to {most:g}: expected {low:g} to {high:g}.")
 
 
 def check_precision(gan: GAN) -> None:

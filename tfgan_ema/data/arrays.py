@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -21,20 +21,30 @@ _AHEAD = 2  # batches made while the device is busy
 
 
 def batches(
-    source: Source, batch_size: int, rows: slice, seed: int, start: int, flip: bool, labels: bool
+    source: Source,
+    batch_size: int,
+    rows: slice,
+    seed: int,
+    start: int | Callable[[], int],
+    flip: bool,
+    labels: bool,
+    shuffle: bool,
+    epoch: int,
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """Endless ``(samples,)`` or ``(samples, labels)``, made ahead in a thread."""
-    count = source.count
+    """Endless ``(samples,)`` or ``(samples, labels)``, made ahead; an epoch has so many rows."""
+    start = start() if callable(start) else start
 
     @functools.lru_cache(maxsize=1)
-    def permutation(epoch: int) -> np.ndarray:
-        return np.argsort(_bits(count, seed, ORDER, epoch), kind="stable")
+    def permutation(number: int) -> np.ndarray:
+        if not shuffle:
+            return np.arange(epoch)
+        return np.argsort(_bits(source.count, seed, ORDER, number), kind="stable")
 
     def order(step: int) -> np.ndarray:
         """Which samples make up a batch, across the border of epochs."""
         places = np.arange(step * batch_size, (step + 1) * batch_size)
-        epochs = places // count
-        parts = [permutation(e)[places[epochs == e] % count] for e in np.unique(epochs).tolist()]
+        epochs = places // epoch
+        parts = [permutation(e)[places[epochs == e] % epoch] for e in np.unique(epochs).tolist()]
         return np.concatenate(parts)
 
     def batch(step: int) -> tuple[np.ndarray, ...]:

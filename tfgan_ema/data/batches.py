@@ -6,7 +6,7 @@ of ``batch_size`` places in that stream, across the border of epochs, so nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -20,10 +20,12 @@ def pipeline(
     batch_size: int,
     *,
     seed: int,
-    start: int = 0,
+    start: int | Callable[[], int] = 0,
     flip: bool = False,
     labels: bool = False,
     shard: tuple[int, int] = (0, 1),
+    shuffle: bool = True,
+    whole_epochs: bool = False,
 ) -> Iterable:
     """Endless batches; batch i depends on ``(seed, i)`` alone.
 
@@ -34,12 +36,16 @@ def pipeline(
         source: the samples.
         batch_size: samples in a global batch.
         seed: decides order and flips.
-        start: the first batch; the same as skipping so many, at no cost.
+        start: the first batch; the same as skipping so many, at no cost. A function is asked when
+            the first batch is read.
         flip: mirror each image, each time it comes, with probability 1/2.
         labels: yield ``(samples, labels)``.
         shard: ``(worker, workers)``: only that worker's rows of each global batch, for
             `tf.distribute.Strategy.distribute_datasets_from_function`. Without it, strategies that
             distribute the dataset themselves (also through ``fit``) give each worker its rows.
+        shuffle: whether an epoch has a new order, or that of the source.
+        whole_epochs: leave out the rows at the end of an epoch that fill no batch, so that each
+            epoch begins with a batch.
 
     Returns:
         float32 images [batch_size, h, w, c] in [-1, 1], or points [batch_size, 2]; with
@@ -57,12 +63,15 @@ def pipeline(
         raise UsageError(f"shard {shard}: expected (worker, workers) with 0 <= worker < workers.")
     if source.count < 1:
         raise UsageError(f"data set {source.name!r} is empty.")
-    if start < 0:
+    if not callable(start) and start < 0:
         raise UsageError(f"start {start}: expected the number of a batch, 0 or more.")
     if flip and source.samples.dtype != np.uint8:
         raise UsageError(f"flip: {source.name!r} holds points, only images can be mirrored.")
     if labels:
         source.require_labels()
+    epoch = source.count - (source.count % batch_size if whole_epochs else 0)
+    if epoch < 1:
+        raise UsageError(f"batch_size {batch_size}: {source.name!r} has {source.count} rows.")
     share = batch_size // workers
     rows = slice(worker * share, (worker + 1) * share)
     from tfgan_ema.engines import devices
@@ -70,5 +79,5 @@ def pipeline(
     if devices.TAKES_DATASETS:
         from tfgan_ema.data import datasets
 
-        return datasets.batches(source, batch_size, rows, seed, start, flip, labels)
-    return arrays.batches(source, batch_size, rows, seed, start, flip, labels)
+        return datasets.batches(source, batch_size, rows, seed, start, flip, labels, shuffle, epoch)
+    return arrays.batches(source, batch_size, rows, seed, start, flip, labels, shuffle, epoch)

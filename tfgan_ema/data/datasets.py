@@ -5,6 +5,7 @@ No Python runs in the data threads, and everything stays on the CPU.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,17 @@ _AHEAD = 8  # batches that are made while the step computes
 
 
 def batches(
-    source: Source, batch_size: int, rows: slice, seed: int, start: int, flip: bool, labels: bool
+    source: Source,
+    batch_size: int,
+    rows: slice,
+    seed: int,
+    start: int | Callable[[], int],
+    flip: bool,
+    labels: bool,
+    shuffle: bool,
+    epoch: int,
 ) -> tf.data.Dataset:
-    """Endless ``samples`` or ``(samples, labels)``."""
+    """Endless ``samples`` or ``(samples, labels)``; an epoch has so many rows."""
     with tf.device("CPU:0"):
         samples = _tensor(source.samples)
         classes = tf.convert_to_tensor(source.labels) if labels else None
@@ -33,8 +42,17 @@ def batches(
             drawn = tf.cast(drawn, tf.float32) / 127.5 - 1.0
         return (drawn, tf.gather(classes, mine)) if labels else drawn
 
-    orders = _orders(source.count, batch_size, seed, start)
-    dataset = tf.data.Dataset.zip(tf.data.Dataset.counter(start), orders)
+    def steps_and_orders(first: tf.Tensor) -> tf.data.Dataset:
+        count = source.count if shuffle else None
+        orders = _orders(count, epoch, batch_size, seed, first)
+        return tf.data.Dataset.zip(tf.data.Dataset.counter(first), orders)
+
+    if callable(start):
+        once = tf.data.Dataset.from_tensors(0)
+        asked = lambda _: tf.ensure_shape(tf.numpy_function(start, [], tf.int64), [])  # noqa: E731
+        dataset = once.map(asked).flat_map(steps_and_orders)
+    else:
+        dataset = steps_and_orders(start)
     dataset = dataset.map(batch, num_parallel_calls=_AHEAD, deterministic=True)
     options = tf.data.Options()
     # The thread that tunes sleeps longer and longer, up to a minute, and the end of `fit` waits for
@@ -46,15 +64,23 @@ def batches(
     return dataset.prefetch(_AHEAD).with_options(options)
 
 
-def _orders(count: int, batch_size: int, seed: int, start: int) -> tf.data.Dataset:
-    """Endless int64 [batch_size]: which samples make up batch ``start`` and those after it."""
-    first, done = divmod(start * batch_size, count)
+def _orders(
+    count: int | None, epoch: int, batch_size: int, seed: int, start: int | tf.Tensor
+) -> tf.data.Dataset:
+    """Endless int64 [batch_size]: which samples make up batch ``start`` and those after it.
 
-    def permutation(epoch: tf.Tensor) -> tf.Tensor:
-        order = tf.argsort(_bits(count, seed, ORDER, epoch), stable=True)
-        return order[tf.where(epoch == first, done, 0) :]
+    An epoch has the first ``epoch`` rows of a permutation of ``count``, or of 0, 1, 2, ...
+    """
+    start = tf.cast(start, tf.int64)
+    first, done = start * batch_size // epoch, start * batch_size % epoch
 
-    epochs = tf.data.Dataset.counter(first).map(permutation).prefetch(1)
+    def order(number: tf.Tensor) -> tf.Tensor:
+        rows = tf.range(epoch, dtype=tf.int64)
+        if count is not None:
+            rows = tf.argsort(_bits(count, seed, ORDER, number), stable=True)[:epoch]
+        return rows[tf.where(number == first, done, 0) :]
+
+    epochs = tf.data.Dataset.counter(first).map(order).prefetch(1)
     return epochs.rebatch(batch_size, drop_remainder=True)
 
 

@@ -19,16 +19,14 @@ _TURNS = {2: _TO.FLIP_LEFT_RIGHT, 3: _TO.ROTATE_180, 4: _TO.FLIP_TOP_BOTTOM, 5: 
 def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
     """uint8 images [..., h, w, 1 or 3] with ``channels`` channels, 1 or 3.
 
-    Grey is repeated; colour becomes ITU-R 601 luma in Pillow's fixed-point arithmetic.
+    Grey is repeated; colour becomes ITU-R 601 luma as in Pillow.
     """
     if images.shape[-1] == channels:
         return images
     if channels == 3:
         return np.repeat(images, 3, axis=-1)
-    luma = np.full(images.shape[:-1], 0x8000, np.uint32)  # a half, so that >> 16 rounds
-    for channel, weight in enumerate((19595, 38470, 7471)):
-        luma += np.uint32(weight) * images[..., channel]
-    return (luma >> 16).astype(np.uint8)[..., None]
+    column = Image.fromarray(images.reshape(-1, images.shape[-2], 3))  # one below the other
+    return np.array(column.convert("L")).reshape(*images.shape[:-1], 1)
 
 
 def fit(image: Image.Image, size: int | None, channels: int) -> np.ndarray:

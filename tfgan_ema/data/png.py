@@ -59,11 +59,9 @@ def save_scatter(
     The axes are those of the reference, so that pictures of one run can be compared; samples that
     lie outside are counted in the title.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 5), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot(aspect="equal")
     frame = np.asarray(samples if reference is None else reference)
     if reference is not None:

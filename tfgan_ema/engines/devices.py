@@ -1,10 +1,10 @@
 """Strategies, the chief, threads and accelerators, as Keras's backend knows them.
 
-``strategy`` and ``distribute`` spread a run, ``scope`` is where a model's later variables are made,
-``is_chief`` says whether this process writes files, ``device_kind`` and ``find_devices`` say what
-the machine has, ``share_machine`` and ``full_float32`` set how it is used, and ``check_strategy``
-refuses what a strategy cannot do. ``TAKES_DATASETS`` says whether a step reads a `tf.data.Dataset`,
-or else NumPy arrays.
+``strategy`` and ``distribute`` spread a run, ``scope`` is where a model's later variables are made
+and ``strategy_of`` how the model is spread, ``is_chief`` says whether this process writes files,
+``device_kind`` and ``find_devices`` say what the machine has, ``share_machine`` and
+``full_float32`` set how it is used, and ``check_strategy`` refuses what a strategy cannot do.
+``TAKES_DATASETS`` says whether a step reads a `tf.data.Dataset`, or else NumPy arrays.
 """
 
 import keras
@@ -18,6 +18,7 @@ strategy = _devices.strategy
 distribute = _devices.distribute
 check_strategy = _devices.check_strategy
 scope = _devices.scope
+strategy_of = _devices.strategy_of
 is_chief = _devices.is_chief
 device_kind = _devices.device_kind
 find_devices = _devices.find_devices

@@ -100,6 +100,11 @@ def strategy(name: str, tpu: str = "") -> Strategy:
     return Strategy(len(devices))
 
 
+def strategy_of(model: keras.Model) -> Strategy:
+    """The model sees one global batch, whatever the devices."""
+    return Strategy(1)
+
+
 def distribute(strategy: Strategy, pipeline: Callable[[tuple[int, int]], Any]) -> Any:
     """Batches for ``fit``; Keras lays a global batch out over the devices.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from types import GeneratorType
 from typing import Any
 
 import keras
@@ -273,6 +274,9 @@ def compile_step(
         loops = [tf.function(loop, reduce_retracing=True, autograph=False) for loop in loops]
 
     def function(iterator: Any) -> Report:
+        if isinstance(iterator, GeneratorType):  # one batch, of `train_on_batch`
+            given = [part for part in next(iterator) if part is not None]
+            return one_step(tuple(tf.convert_to_tensor(part) for part in given))
         left = steps_left()
         steps = most if left is None else max(1, min(most, left))
         # Under a strategy, asking whether data are left would cost the batches their static shape.

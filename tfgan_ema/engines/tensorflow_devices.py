@@ -20,6 +20,11 @@ def scope(model: keras.Model) -> contextlib.AbstractContextManager:
     return model.distribute_strategy.scope()
 
 
+def strategy_of(model: keras.Model) -> tf.distribute.Strategy:
+    """The strategy in whose scope the model was made."""
+    return model.distribute_strategy
+
+
 def is_chief(model: keras.Model) -> bool:
     """Whether this process writes the model's files: false for workers beyond the first."""
     resolver = model.distribute_strategy.cluster_resolver

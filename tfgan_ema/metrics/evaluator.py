@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -93,7 +94,7 @@ class Evaluator:
             wasserstein.import_pot()  # an error now rather than at the end
         self.samples, self.batch, self.seed = samples, batch, seed
         self.modes = _known_modes(reference) if "modes" in metrics and modes is None else modes
-        self.device, self.progress = _checked_device(device), progress
+        self._on_device, self.progress = _checked_device(device), progress
         self.reference = Reference(reference, reference_samples, batch, split, data_dir, progress)
 
     def __call__(self, samples: Sampler | Source) -> dict[str, float]:
@@ -171,13 +172,6 @@ class Evaluator:
                 raise UsageError(f"the sampler gave {len(batch)} samples where {count} were asked.")
             yield batch
 
-    def _on_device(self) -> AbstractContextManager:
-        if self.device is None:
-            return contextlib.nullcontext()
-        import keras
-
-        return keras.device(self.device)
-
 
 def _known_modes(reference: str | os.PathLike | Source | None) -> Modes:
     name = reference.name if isinstance(reference, Source) else str(reference)
@@ -192,9 +186,10 @@ def _known_modes(reference: str | os.PathLike | Source | None) -> Modes:
     return MIXTURES[name]
 
 
-def _checked_device(device: str | None) -> str | None:
+def _checked_device(device: str | None) -> Callable[[], AbstractContextManager]:
+    """What makes a context in which networks run on a device."""
     if device in (None, "auto"):
-        return None
+        return contextlib.nullcontext
     kind, _, index = device.partition(":")
     if kind not in ("cpu", "gpu", "tpu") or not (index or "0").isdecimal():
         raise UsageError(f"device {device!r}: expected cpu, gpu or tpu, or such as gpu:1.")
@@ -203,4 +198,4 @@ def _checked_device(device: str | None) -> str | None:
     devices = keras.distribution.list_devices(kind)
     if int(index or 0) >= len(devices):
         raise UsageError(f"device {device!r}: this machine has {len(devices)} of kind {kind}.")
-    return f"{kind}:{index or 0}"
+    return functools.partial(keras.device, f"{kind}:{index or 0}")

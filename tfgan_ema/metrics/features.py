@@ -117,13 +117,11 @@ def _network(network: str) -> Callable[[np.ndarray], Embedding]:
     """A network with its resizing, from uint8 images to NumPy; kept for the process."""
     from tfgan_ema.metrics import networks
 
-    if network == "fid_inception":
-        model, resize = networks.fid_inception(weights.load(network)), networks.resize_like_tf1
-    elif network == "resnet50":
-        model, resize = networks.resnet50(weights.load(network)), networks.resize
-    else:
-        model, resize = networks.grey_classifier(classifier.load(network)), networks.resize
-    return _Runner(model, resize)
+    if network not in weights.ORIGINS:
+        return _Runner(networks.grey_classifier(classifier.load(network)), networks.resize)
+    model = getattr(networks, network)(weights.load(network))
+    like_tf1 = network == "fid_inception"
+    return _Runner(model, networks.resize_like_tf1 if like_tf1 else networks.resize)
 
 
 class _Runner:

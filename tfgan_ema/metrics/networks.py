@@ -7,6 +7,7 @@ wiring alone. Batch normalisation is folded into the convolutions before the wei
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import keras
@@ -23,38 +24,30 @@ def fid_inception(weights: Weights) -> keras.Model:
     ``[n, 2048]``. It differs from the published Inception-v3 in pooling: averages leave out the
     padding, and the last block takes a maximum.
     """
-    conv = _Convolutions(weights)
-
-    def avg(x):
-        return keras.layers.AveragePooling2D(3, 1, "same", dtype="float32")(x)
-
-    def reduced(x):
-        return keras.layers.MaxPooling2D(3, 2, "valid", dtype="float32")(x)
-
-    def chain(x, *names, **last):
-        for name in names[:-1]:
-            x = conv(x, name)
-        return conv(x, names[-1], **last)
+    conv = functools.partial(_convolution, weights)
+    average = keras.layers.AveragePooling2D(3, 1, "same", dtype="float32")
+    reduced = keras.layers.MaxPooling2D(3, 2, "valid", dtype="float32")
 
     def tower(x, block, index, count, **last):
         base = f"{block}.tower_{index}" if index else f"{block}.tower"
-        names = [f"{base}.conv_{i}" if i else f"{base}.conv" for i in range(count)]
-        return chain(x, *names, **last)
+        for i in range(count):
+            x = conv(
+                x, f"{base}.conv_{i}" if i else f"{base}.conv", **last if i == count - 1 else {}
+            )
+        return x
 
-    def narrow(x, block, depths, pool):
+    def narrow(x, block, depths):
         parts = [conv(x, f"{block}.conv")]
         parts += [tower(x, block, index, depth) for index, depth in enumerate(depths)]
-        parts += [tower(pool(x), block, len(depths), 1)]
+        parts += [tower(average(x), block, len(depths), 1)]
         return ops.concatenate(parts, -1)
 
     def wide(x, block, pool):
-        def split(x, name):
-            return [conv(x, f"{name}_mixed_conv"), conv(x, f"{name}_mixed_conv_1")]
-
         first = conv(x, f"{block}.tower_conv")
-        second = chain(x, f"{block}.tower_1_conv", f"{block}.tower_1_conv_1")
+        second = conv(conv(x, f"{block}.tower_1_conv"), f"{block}.tower_1_conv_1")
         parts = [conv(x, f"{block}.conv")]
-        parts += split(first, f"{block}.tower") + split(second, f"{block}.tower_1")
+        for y, name in ((first, f"{block}.tower"), (second, f"{block}.tower_1")):
+            parts += [conv(y, f"{name}_mixed_conv"), conv(y, f"{name}_mixed_conv_1")]
         return ops.concatenate([*parts, conv(pool(x), f"{block}.tower_2_conv")], -1)
 
     down = {"strides": 2, "padding": "valid"}
@@ -66,18 +59,18 @@ def fid_inception(weights: Weights) -> keras.Model:
     x = conv(x, "conv_3")
     x = reduced(conv(x, "conv_4", padding="valid"))
     for block in ("mixed", "mixed_1", "mixed_2"):
-        x = narrow(x, block, (2, 3), avg)
+        x = narrow(x, block, (2, 3))
     x = ops.concatenate(
         [conv(x, "mixed_3.conv", **down), tower(x, "mixed_3", 0, 3, **down), reduced(x)], -1
     )
     for block in ("mixed_4", "mixed_5", "mixed_6", "mixed_7"):
-        x = narrow(x, block, (3, 5), avg)
+        x = narrow(x, block, (3, 5))
     x = ops.concatenate(
         [tower(x, "mixed_8", 0, 2, **down), tower(x, "mixed_8", 1, 4, **down), reduced(x)], -1
     )
-    x = wide(x, "mixed_9", avg)
+    x = wide(x, "mixed_9", average)
     x = wide(x, "mixed_10", keras.layers.MaxPooling2D(3, 1, "same", dtype="float32"))
-    return conv.load(keras.Model(images, ops.mean(x, axis=(1, 2)), name="fid_inception"))
+    return _load(keras.Model(images, ops.mean(x, axis=(1, 2)), name="fid_inception"), weights)
 
 
 def resnet50(weights: Weights) -> keras.Model:
@@ -86,7 +79,7 @@ def resnet50(weights: Weights) -> keras.Model:
     Maps float32 images ``[n, 224, 224, 3]`` of 0..255 to (features ``[n, 2048]``, class
     probabilities ``[n, 1000]``).
     """
-    conv = _Convolutions(weights)
+    conv = functools.partial(_convolution, weights)
 
     def block(x, name, strides):
         y = conv(x, f"{name}_branch2a", strides=strides)
@@ -105,7 +98,8 @@ def resnet50(weights: Weights) -> keras.Model:
             x = block(x, f"res{stage}{letter}", 2 if letter == "a" and stage > 2 else 1)
     features = ops.mean(x, axis=(1, 2))
     logits = features @ weights["fc1000/kernel"] + weights["fc1000/bias"]
-    return conv.load(keras.Model(images, [features, ops.softmax(logits)], name="resnet50"))
+    model = keras.Model(images, [features, ops.softmax(logits)], name="resnet50")
+    return _load(model, weights)
 
 
 def grey_classifier(weights: Weights | None = None, classes: int = 10) -> keras.Model:
@@ -117,16 +111,9 @@ def grey_classifier(weights: Weights | None = None, classes: int = 10) -> keras.
     """
     images = keras.Input((28, 28, 1), dtype="float32")
     x = images / 127.5 - 1.0
-    for index, filters in enumerate((24, 48, 64, 80, 128)):
-        x = keras.layers.Conv2D(
-            filters,
-            3,
-            strides=2 if index in (1, 3) else 1,
-            padding="same",
-            use_bias=weights is not None,
-            dtype="float32",
-            name=f"conv_{index}",
-        )(x)
+    options = {"padding": "same", "use_bias": weights is not None, "dtype": "float32"}
+    for index, (filters, stride) in enumerate(((24, 1), (48, 2), (64, 1), (80, 2), (128, 1))):
+        x = keras.layers.Conv2D(filters, 3, stride, name=f"conv_{index}", **options)(x)
         if weights is None:
             x = keras.layers.BatchNormalization(dtype="float32", name=f"norm_{index}")(x)
         x = ops.relu(x)
@@ -162,22 +149,14 @@ def resize(images, size: int):
     return ops.image.resize(images, (size, size), "bilinear", antialias=True)
 
 
-class _Convolutions:
-    """Adds named convolutions with rectifiers to a graph, and loads their weights at its end."""
-
-    def __init__(self, weights: Weights) -> None:
-        self.weights = weights
-
-    def __call__(self, x, name, strides=1, padding="same", activation="relu"):
-        height, width, _, filters = self.weights[f"{name}/kernel"].shape
-        layer = keras.layers.Conv2D(
-            filters, (height, width), strides, padding, activation=activation, dtype="float32",
-            data_format="channels_last", name=name,
-        )  # fmt: skip
-        return layer(x)
-
-    def load(self, model: keras.Model) -> keras.Model:
-        return _load(model, self.weights)
+def _convolution(weights: Weights, x, name, strides=1, padding="same", activation="relu"):
+    """A named convolution of the size of its weights, which `_load` sets in the whole model."""
+    height, width, _, filters = weights[f"{name}/kernel"].shape
+    layer = keras.layers.Conv2D(
+        filters, (height, width), strides, padding, activation=activation, dtype="float32",
+        data_format="channels_last", name=name,
+    )  # fmt: skip
+    return layer(x)
 
 
 def _load(model: keras.Model, weights: Weights) -> keras.Model:

@@ -15,6 +15,8 @@ from tfgan_ema.errors import UsageError
 from tfgan_ema.metrics import features, frechet
 
 FORMAT = 1
+_NOTES = ("version", "shape", "count")
+_ARRAYS = ("mean", "covariance", "features", "radii")
 
 
 @dataclass
@@ -88,18 +90,15 @@ def save(path: Path, statistics: list[Statistics]) -> None:
     Raises:
         UsageError: the file cannot be written.
     """
-    notes = {"format": FORMAT, "spaces": {}}
-    values = {}
-    for each in statistics:
-        notes["spaces"][each.space] = {
-            "version": each.version, "shape": list(each.shape), "count": each.count
-        }  # fmt: skip
-        for name in ("mean", "covariance", "features", "radii"):
-            if getattr(each, name) is not None:
-                values[f"{each.space}/{name}"] = getattr(each, name)
+    spaces = {each.space: {name: getattr(each, name) for name in _NOTES} for each in statistics}
+    notes = json.dumps({"format": FORMAT, "spaces": spaces})
+    arrays = {
+        f"{each.space}/{name}": getattr(each, name) for each in statistics for name in _ARRAYS
+    }
+    kept = {name: array for name, array in arrays.items() if array is not None}
     try:
         with files.replacing(path) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, notes=json.dumps(notes), **values)
+            np.savez(stream, notes=notes, **kept)
     except OSError as error:
         raise UsageError(
             f"cannot write {path} ({error.strerror or error}): choose another folder; "
@@ -127,16 +126,9 @@ def load(path: Path, space: str) -> Statistics:
                     f"{path} holds statistics of {space} version {notes['version']}, this is "
                     f"version {features.version(space)}: make the file anew."
                 )
-            return Statistics(
-                space,
-                notes["version"],
-                tuple(notes["shape"]),
-                notes["count"],
-                stored[f"{space}/mean"],
-                stored[f"{space}/covariance"],
-                stored.get(f"{space}/features"),
-                radii=stored.get(f"{space}/radii"),
-            )
+            kept = {name: f"{space}/{name}" for name in _ARRAYS if f"{space}/{name}" in stored}
+            arrays = {name: stored[key] for name, key in kept.items()}
+            return Statistics(space, **notes | {"shape": tuple(notes["shape"])} | arrays)
     except UsageError:
         raise
     except FileNotFoundError:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfgan_ema import validation
 from tfgan_ema.augment import InstanceNoise
 from tfgan_ema.engines import Engine, Tensor
 from tfgan_ema.errors import UsageError
@@ -22,6 +23,7 @@ class StackedPlayers(Players):
         """Joins two stacks of networks on the same number of seeds."""
         super().__init__(engine, generator, discriminator)
         self.stack = generator.input_shape[0]
+        self.sample_shape = tuple(discriminator.input_shape[2:])
 
     def run(
         self, generator: Callable, latent: Tensor, labels: Tensor | None, *, training: bool = False
@@ -75,10 +77,15 @@ class StackedGAN(GAN):
                 f"{len(seeds)} seeds with networks on {shapes[0]} and {shapes[1]}: expected stacks "
                 f"on ({len(seeds)}, None, d), as from stacked_mlp(seeds=...)."
             )
+        if any(getattr(rule, "half_life", None) for rule in averages):
+            raise _mixing(len(seeds), "an average by half_life")
         super().__init__(generator, discriminator, seed=seeds, averages=averages, **options)
-        self._check_methods()
 
-    def _check_methods(self) -> None:
+    def _checked_seed(self, seed: tuple[int, ...]) -> tuple[int, ...]:
+        return seed
+
+    def _check_parts(self) -> None:
+        validation.check_parts(self, networks=False)
         penalties = self.regularisation.terms
         leak = self.leak
         mixing = {
@@ -91,16 +98,10 @@ class StackedGAN(GAN):
                 or getattr(p, "points", None) == "around"
                 for p in penalties
             ),
-            "an average by half_life": any(
-                getattr(average.rule, "half_life", None) for average in self.averages
-            ),
         }
         for what, mixes in mixing.items():
             if mixes:
-                raise UsageError(
-                    f"{len(self.seed)} seeds with {what}: it looks at the whole batch or at all "
-                    "weights, across the seeds; train these seeds one by one."
-                )
+                raise _mixing(len(self.seed), what)
 
     def _scaled(self, optimizer: keras.optimizers.Optimizer, loss: Tensor) -> Tensor:
         """The sum over seeds of what is a mean over them, so that each has its own gradient."""
@@ -117,6 +118,13 @@ class StackedGAN(GAN):
     def discriminate(self, *args: Any, **kwargs: Any) -> None:
         """Refused: it serves one GAN."""
         raise _single("discriminate", self)
+
+
+def _mixing(seeds: int, what: str) -> UsageError:
+    return UsageError(
+        f"{seeds} seeds with {what}: it looks at the whole batch or at all weights, across the "
+        "seeds; train these seeds one by one."
+    )
 
 
 def _single(what: str, gan: StackedGAN) -> UsageError:
