@@ -8,35 +8,26 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from tfgan_ema import philox
-from tfgan_ema.data.source import Source
+from tfgan_ema.data.source import Stream
 
 ORDER, FLIP = 0x6F72646572, 0x666C6970  # streams of random numbers
 _AHEAD = 2  # batches made while the device is busy
 
 
-def batches(
-    source: Source,
-    batch_size: int,
-    rows: slice,
-    seed: int,
-    start: int | Callable[[], int],
-    flip: bool,
-    labels: bool,
-    shuffle: bool,
-    epoch: int,
-) -> Iterator[tuple[np.ndarray, ...]]:
-    """Endless ``(samples,)`` or ``(samples, labels)``, made ahead; an epoch has so many rows."""
-    start = start() if callable(start) else start
+def batches(stream: Stream) -> Iterator[tuple[np.ndarray, ...]]:
+    """Endless ``(samples,)`` or ``(samples, labels)``, made ahead."""
+    source, batch_size, seed, epoch = stream.source, stream.batch_size, stream.seed, stream.epoch
+    start = stream.start() if callable(stream.start) else stream.start
 
     @functools.lru_cache(maxsize=1)
     def permutation(number: int) -> np.ndarray:
-        if not shuffle:
+        if not stream.shuffle:
             return np.arange(epoch)
         return np.argsort(_bits(source.count, seed, ORDER, number), kind="stable")
 
@@ -48,13 +39,13 @@ def batches(
         return np.concatenate(parts)
 
     def batch(step: int) -> tuple[np.ndarray, ...]:
-        samples, classes = source.batch(order(step)[rows])
-        if flip:
-            mirrored = _bits(batch_size, seed, FLIP, step)[rows] < 0
+        samples, classes = source.batch(order(step)[stream.rows])
+        if stream.flip:
+            mirrored = _bits(batch_size, seed, FLIP, step)[stream.rows] < 0
             samples[mirrored] = samples[mirrored, :, ::-1]
         if samples.dtype == np.uint8:
             samples = samples.astype(np.float32) / np.float32(127.5) - np.float32(1)
-        return (samples, classes) if labels else (samples,)
+        return (samples, classes) if stream.labels else (samples,)
 
     with ThreadPoolExecutor(1, "batches") as thread:
         made = deque(thread.submit(batch, start + i) for i in range(_AHEAD))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from tfgan_ema.data import arrays
-from tfgan_ema.data.source import Source
+from tfgan_ema.data.source import Source, Stream
 from tfgan_ema.errors import UsageError
 
 
@@ -74,10 +74,11 @@ def pipeline(
         raise UsageError(f"batch_size {batch_size}: {source.name!r} has {source.count} rows.")
     share = batch_size // workers
     rows = slice(worker * share, (worker + 1) * share)
+    stream = Stream(source, batch_size, rows, seed, start, flip, labels, shuffle, epoch)
     from tfgan_ema.engines import devices
 
     if devices.TAKES_DATASETS:
         from tfgan_ema.data import datasets
 
-        return datasets.batches(source, batch_size, rows, seed, start, flip, labels, shuffle, epoch)
-    return arrays.batches(source, batch_size, rows, seed, start, flip, labels, shuffle, epoch)
+        return datasets.batches(stream)
+    return arrays.batches(stream)

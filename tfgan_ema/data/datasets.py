@@ -5,54 +5,44 @@ No Python runs in the data threads, and everything stays on the CPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from tfgan_ema.data.arrays import FLIP, ORDER
-from tfgan_ema.data.source import Source
+from tfgan_ema.data.source import Stream
 
 _AHEAD = 8  # batches that are made while the step computes
 
 
-def batches(
-    source: Source,
-    batch_size: int,
-    rows: slice,
-    seed: int,
-    start: int | Callable[[], int],
-    flip: bool,
-    labels: bool,
-    shuffle: bool,
-    epoch: int,
-) -> tf.data.Dataset:
-    """Endless ``samples`` or ``(samples, labels)``; an epoch has so many rows."""
+def batches(stream: Stream) -> tf.data.Dataset:
+    """Endless ``samples`` or ``(samples, labels)``."""
     with tf.device("CPU:0"):
-        samples = _tensor(source.samples)
-        classes = tf.convert_to_tensor(source.labels) if labels else None
+        samples = _tensor(stream.source.samples)
+        classes = tf.convert_to_tensor(stream.source.labels) if stream.labels else None
 
     def batch(step: tf.Tensor, order: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-        mine = order[rows]
+        mine = order[stream.rows]
         drawn = tf.gather(samples, mine)
-        if flip:
-            drawn = _mirror(drawn, _bits(batch_size, seed, FLIP, step)[rows] < 0)
+        if stream.flip:
+            bits = _bits(stream.batch_size, stream.seed, FLIP, step)
+            drawn = _mirror(drawn, bits[stream.rows] < 0)
         if samples.dtype == tf.uint8:
             drawn = tf.cast(drawn, tf.float32) / 127.5 - 1.0
-        return (drawn, tf.gather(classes, mine)) if labels else drawn
+        return (drawn, tf.gather(classes, mine)) if stream.labels else drawn
 
     def steps_and_orders(first: tf.Tensor) -> tf.data.Dataset:
-        count = source.count if shuffle else None
-        orders = _orders(count, epoch, batch_size, seed, first)
-        return tf.data.Dataset.zip(tf.data.Dataset.counter(first), orders)
+        return tf.data.Dataset.zip(tf.data.Dataset.counter(first), _orders(stream, first))
 
-    if callable(start):
+    if callable(stream.start):
         once = tf.data.Dataset.from_tensors(0)
-        asked = lambda _: tf.ensure_shape(tf.numpy_function(start, [], tf.int64), [])  # noqa: E731
-        dataset = once.map(asked).flat_map(steps_and_orders)
+        asked = once.map(
+            lambda _: tf.ensure_shape(tf.numpy_function(stream.start, [], tf.int64), [])
+        )
+        dataset = asked.flat_map(steps_and_orders)
     else:
-        dataset = steps_and_orders(start)
+        dataset = steps_and_orders(stream.start)
     dataset = dataset.map(batch, num_parallel_calls=_AHEAD, deterministic=True)
     options = tf.data.Options()
     # The thread that tunes sleeps longer and longer, up to a minute, and the end of `fit` waits for
@@ -64,24 +54,23 @@ def batches(
     return dataset.prefetch(_AHEAD).with_options(options)
 
 
-def _orders(
-    count: int | None, epoch: int, batch_size: int, seed: int, start: int | tf.Tensor
-) -> tf.data.Dataset:
+def _orders(stream: Stream, start: int | tf.Tensor) -> tf.data.Dataset:
     """Endless int64 [batch_size]: which samples make up batch ``start`` and those after it.
 
-    An epoch has the first ``epoch`` rows of a permutation of ``count``, or of 0, 1, 2, ...
+    An epoch has the first ``epoch`` rows of a permutation of all samples, or of 0, 1, 2, ...
     """
-    start = tf.cast(start, tf.int64)
-    first, done = start * batch_size // epoch, start * batch_size % epoch
+    epoch, passed = stream.epoch, tf.cast(start, tf.int64) * stream.batch_size
+    first, done = passed // epoch, passed % epoch
 
     def order(number: tf.Tensor) -> tf.Tensor:
         rows = tf.range(epoch, dtype=tf.int64)
-        if count is not None:
-            rows = tf.argsort(_bits(count, seed, ORDER, number), stable=True)[:epoch]
+        if stream.shuffle:
+            bits = _bits(stream.source.count, stream.seed, ORDER, number)
+            rows = tf.argsort(bits, stable=True)[:epoch]
         return rows[tf.where(number == first, done, 0) :]
 
     epochs = tf.data.Dataset.counter(first).map(order).prefetch(1)
-    return epochs.rebatch(batch_size, drop_remainder=True)
+    return epochs.rebatch(stream.batch_size, drop_remainder=True)
 
 
 def _mirror(images: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:

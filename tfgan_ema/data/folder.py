@@ -44,7 +44,9 @@ def load(path: Path, image_size: int | None, channels: int | None, root: Path) -
     if not found:
         raise UsageError(f"no images in {str(path)!r}: expected files such as .png, .jpg, .webp.")
     channels = channels or 3
-    classes = _class_names([name for name, stamp in found if stamp])
+    files = [name for name, stamp in found if stamp]
+    tops = {name.split("/")[0] for name in files}
+    classes = sorted(tops) if all("/" in name for name in files) else []
     key = ["folder", images.RULES, str(path.resolve()), found, image_size, channels]
     notes: Notes = {"skipped": [], "animated": []}
     shape = (image_size, image_size, channels)
@@ -94,12 +96,6 @@ def _stamp(file: Path) -> Stamp:
         return None
     usable = stat.S_ISREG(found.st_mode) and os.access(file, os.R_OK)
     return (found.st_size, found.st_mtime_ns) if usable else None
-
-
-def _class_names(files: Sequence[str]) -> tuple[str, ...]:
-    """The top subfolders, sorted, if every file lies in one; otherwise none."""
-    tops = {file.split("/")[0] for file in files}
-    return tuple(sorted(tops)) if all("/" in file for file in files) else ()
 
 
 def _records(

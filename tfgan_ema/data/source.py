@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +54,26 @@ class Source:
                 "them, such as a folder whose subfolders are the classes."
             )
         return self
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Which batches of a source are asked for; see `batches.pipeline` for most attributes.
+
+    Attributes:
+        rows: the rows of each global batch that are wanted.
+        epoch: how many samples an epoch has.
+    """
+
+    source: Source
+    batch_size: int
+    rows: slice
+    seed: int
+    start: int | Callable[[], int]
+    flip: bool
+    labels: bool
+    shuffle: bool
+    epoch: int
 
 
 def label_of(label: str | int, class_names: Sequence[str] | None) -> int:
