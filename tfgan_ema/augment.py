@@ -11,9 +11,10 @@ from keras import ops
 from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import UsageError, build
 from tfgan_ema.latents import Draws
+from tfgan_ema.parts import Part
 
 
-class InstanceNoise:
+class InstanceNoise(Part):
     """Adds N(0, stddev^2) to all that the discriminator sees (Sonderby et al. 2017).
 
     With ``steps``, the standard deviation falls linearly to 0 over that many generator steps.
@@ -45,7 +46,7 @@ class InstanceNoise:
         return images + ops.cast(stddev * noise, images.dtype)
 
 
-class DiffAugment:
+class DiffAugment(Part):
     """Differentiable augmentation of all that the discriminator sees (Zhao et al. 2020).
 
     Each row has draws of its own. ``color``: brightness in +-1/2, saturation x [0, 2), contrast

@@ -19,6 +19,7 @@ from keras import ops
 from tfgan_ema import batch_statistics
 from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import UsageError, build, whole
+from tfgan_ema.parts import Part
 
 STATISTICS = ("copy", "average", "standing")
 
@@ -39,7 +40,7 @@ def uniform_rate(step: Tensor, start_step: int) -> Tensor:
     return 1.0 / ops.cast(ops.maximum(step - start_step, 1), "float32")
 
 
-class EMA:
+class EMA(Part):
     """Exponential moving average (Yazici et al. 2019, equation 3).
 
     ``average_t = decay * average_{t-1} + (1 - decay) * weights_t`` for t > start_step; until then
@@ -101,7 +102,7 @@ class EMA:
         return ops.where(step > self.start_step, ops.cast(rate, "float32"), 1.0)
 
 
-class UniformAverage:
+class UniformAverage(Part):
     """Plain mean of the weights after ``start_step`` (Yazici et al. 2019, equation 2).
 
     ``average_t = 1/n * sum of weights_{s+1} ... weights_t`` with n = t - s; until then the average

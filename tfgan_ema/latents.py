@@ -12,6 +12,7 @@ from keras import ops
 from tfgan_ema import engines
 from tfgan_ema.engines import Engine, Tensor
 from tfgan_ema.errors import UsageError, unknown, whole
+from tfgan_ema.parts import Part
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ def check_truncation(truncation: float | None) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Normal:
+class Normal(Part):
     """z ~ N(0, I) in ``dim`` dimensions.
 
     Truncation at t draws each coordinate from the normal restricted to [-t, t] (Brock et al.
@@ -93,7 +94,7 @@ class Normal:
 
 
 @dataclasses.dataclass(frozen=True)
-class Hypersphere:
+class Hypersphere(Part):
     """z uniform on the sphere of radius sqrt(dim): a normal draw over its root mean square."""
 
     dim: int
@@ -106,7 +107,7 @@ class Hypersphere:
 
 
 @dataclasses.dataclass(frozen=True)
-class Uniform:
+class Uniform(Part):
     """z uniform in [-1, 1]^dim."""
 
     dim: int
@@ -118,7 +119,7 @@ class Uniform:
 
 
 @dataclasses.dataclass(frozen=True)
-class Constant:
+class Constant(Part):
     """z = 1: the prior of a generator that is a single point, as in the Dirac-GAN."""
 
     dim: int = 1

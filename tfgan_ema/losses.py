@@ -19,11 +19,12 @@ from keras import ops
 
 from tfgan_ema.alpha import alpha_loss, minimises_a_divergence
 from tfgan_ema.errors import UsageError, unknown
+from tfgan_ema.parts import Part
 
 BatchMean = Callable[[Any], Any]
 
 
-class Loss:
+class Loss(Part):
     """What the engine asks of a loss. A new one subclasses this and fills in both methods."""
 
     #: The loss reads the samples too, and is given ``samples=(real_images, fake_images)``.
@@ -58,13 +59,10 @@ class Loss:
 
 
 class _Separable(Loss):
-    """D: E on_real(r) + E on_fake(f). G: E on_generated(f), where fakes shall pass as real."""
+    """D: E on_real(r) + E on_fake(f). G: E on_generated(f), where fakes shall pass as real.
 
-    def _on_real(self, logits):
-        raise NotImplementedError
-
-    def _on_fake(self, logits):
-        raise NotImplementedError
+    A subclass fills in ``_on_real`` and ``_on_fake``, and ``_on_generated`` if it differs.
+    """
 
     def _on_generated(self, logits):
         return self._on_real(logits)
@@ -356,13 +354,13 @@ def get(loss: str | Loss, **options) -> Loss:
         raise unknown("loss", loss, _LOSSES)
     fields = dataclasses.fields(_LOSSES[loss])
     known = [field.name for field in fields]
+    takes = f"it takes {', '.join(known) or 'none'}"
     for option in options:
         if option not in known:
-            takes = f"it takes {', '.join(known)}" if known else "it takes none"
             raise UsageError(f"unknown option {option!r} of loss {loss!r}: {takes}.")
     for field in fields:
         if field.default is dataclasses.MISSING and field.name not in options:
-            raise UsageError(f"loss {loss!r} needs {field.name}; it takes {', '.join(known)}.")
+            raise UsageError(f"loss {loss!r} needs {field.name}; {takes}.")
     return _LOSSES[loss](**options)
 
 

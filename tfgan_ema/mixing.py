@@ -12,12 +12,13 @@ from keras import ops
 
 from tfgan_ema.engines import Engine, Tensor
 from tfgan_ema.errors import UsageError, whole
+from tfgan_ema.parts import Part
 
 NEVER = 2**31 - 1
 MODES = ("sync", "async_noise", "async_model", "same_random", "same_top_k")
 
 
-class LeakyEMA(keras.layers.Layer):
+class LeakyEMA(Part, keras.layers.Layer):
     """Replaces a share beta of the real batch by samples of a teacher (thesis, equation 5).
 
     The discriminator's "real" images come from ``beta * p_teacher + (1 - beta) * p_data``, from
@@ -78,7 +79,7 @@ class LeakyEMA(keras.layers.Layer):
         if ramp < 0:
             raise UsageError(f"LeakyEMA ramp {ramp}: expected a number of steps >= 0.")
         self.beta, self.mode, self.average, self.ramp = float(beta), mode, average, int(ramp)
-        self.auto, self.model = start_step == "auto", model
+        self.start_step, self.auto, self.model = start_step, start_step == "auto", model
         # A variable, so that a callback can set it and a checkpoint keeps it.
         self.start = self.add_weight(
             shape=(),
@@ -242,7 +243,7 @@ def plateau(
     return steps[-1] if flat else None
 
 
-class TopK:
+class TopK(Part):
     """Trains the generator only on the fakes that look most real (Sinha et al. 2020).
 
     The share of the global batch that is kept starts at 1 and is multiplied by ``decay`` every

@@ -15,6 +15,7 @@ from tfgan_ema.adapt import Batch
 from tfgan_ema.engines import Engine, Report, Tensor
 from tfgan_ema.errors import UsageError
 from tfgan_ema.latents import Draws
+from tfgan_ema.parts import Part
 
 PLAYERS = ("discriminator", "generator")
 
@@ -60,7 +61,7 @@ def finite(value: float, what: str) -> float:
 
 
 @dataclasses.dataclass(eq=False)
-class Penalty:
+class Penalty(Part):
     """A term of a player's loss: a float32 scalar, the mean over this replica's rows.
 
     With ``interval`` k it is computed on every k-th generator step only and multiplied by k, so
@@ -132,7 +133,7 @@ class Penalty:
 
 
 @dataclasses.dataclass(eq=False)
-class Constraint:
+class Constraint(Part):
     """Acts on a player's weights after each of its updates and adds nothing to its loss.
 
     Args:
@@ -152,7 +153,7 @@ class Constraint:
 
 
 @dataclasses.dataclass(eq=False)
-class Consensus:
+class Consensus(Part):
     """``weight * R`` for both players, R = 1/2 (|grad L_D|^2 + |grad L_G|^2).
 
     Mescheder et al. 2017, section 4. It needs ``update_order="simultaneous"``, where both gradients
