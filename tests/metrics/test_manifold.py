@@ -55,7 +55,7 @@ def test_nearest_neighbours_equal_scikit_learn(rng):
     centre = np.zeros(20)
     distance, index = NearestNeighbors(n_neighbors=4, algorithm="brute").fit(y).kneighbors(x)
     ours = neighbours.nearest_neighbours(
-        neighbours.points(x, centre), 4, neighbours.points(y, centre)
+        neighbours.Points(x, centre), 4, neighbours.Points(y, centre)
     )
     np.testing.assert_allclose(np.sqrt(ours[0]), distance, rtol=1e-10)
     np.testing.assert_array_equal(ours[1], index)

@@ -1,13 +1,13 @@
 """The metrics by name: one function each, which scores `Statistics` of samples.
 
-A function bears its metric's name. ``SPACE`` in it, and in the names of its results, stands for the
+A function bears its metric's name. ``SPACE`` in it, and in the names of its scores, stands for the
 feature space: there is one such metric for each. In the 2015 Inception's space alone ``fd`` and
 ``kd`` are called ``fid`` and ``kid``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tfgan_ema.metrics import frechet, manifold, wasserstein
@@ -19,22 +19,23 @@ from tfgan_ema.metrics.statistics import Statistics
 TRANSPORTED = 2048  # samples of either set in w1 and w2_squared, whose cost is cubic
 CLASSIFIERS = [name for name, space in SPACES.items() if space.classes]
 
-Scores = dict[str, float]
-
 
 @dataclass(frozen=True)
 class Metric:
     """A metric in one feature space.
 
     Attributes:
-        function: from the samples' statistics and the reference's (or the true modes) to scores.
+        function: from the samples' statistics and the reference's (or the true modes) to the
+            scores of ``results``, or to the only one.
+        results: the names of its scores.
         space: the feature space.
         samples: what it needs of the samples: ``"moments"`` or ``"features"``.
         reference: what it compares them with: the reference's ``"moments"``, ``"features"`` or
             ``"radii"``, the true ``"modes"``, or ``None``.
     """
 
-    function: Callable[..., Scores]
+    function: Callable[..., float | Iterable[float]]
+    results: Sequence[str]
     space: str
     samples: str
     reference: str | None
@@ -44,24 +45,31 @@ class Metric:
         """Whether it needs a reference set."""
         return self.reference not in (None, "modes")
 
-    def __call__(self, samples: Statistics, reference: object) -> Scores:
-        """The scores, named for the space."""
+    def __call__(self, samples: Statistics, reference: object) -> dict[str, float]:
+        """The scores by name."""
         scores = self.function(samples, reference)
-        return {_named(name, self.space): float(value) for name, value in scores.items()}
+        scores = [scores] if isinstance(scores, float) else scores
+        return dict(zip(self.results, map(float, scores), strict=True))
 
 
 METRICS: dict[str, Metric] = {}
 
 
 def metric(
-    samples: str = "features", reference: str | None = "features", spaces: Iterable[str] = SPACES
-) -> Callable:
-    """A decorator that adds a function to `METRICS`; see `Metric` for the arguments."""
+    *results: str,
+    samples: str = "features",
+    reference: str | None = "features",
+    spaces: Iterable[str] = SPACES,
+) -> Callable[[Callable], Callable]:
+    """A decorator that adds a function to `METRICS`; see `Metric` for the arguments.
 
-    def register(function: Callable[..., Scores]) -> Callable[..., Scores]:
+    Without ``results`` the function gives one score of its own name.
+    """
+
+    def register(function: Callable) -> Callable:
         for space in spaces:
-            name = _named(function.__name__, space)
-            METRICS[name] = Metric(function, space, samples, reference)
+            name, *named = (_named(each, space) for each in (function.__name__, *results))
+            METRICS[name] = Metric(function, named or [name], space, samples, reference)
         return function
 
     return register
@@ -72,86 +80,79 @@ def _named(name: str, space: str) -> str:
     return name.replace("fd_inception", "fid").replace("kd_inception", "kid")
 
 
-def _in_space(scores: Mapping[str, float]) -> Scores:
-    return {f"{name}_SPACE": value for name, value in scores.items()}
-
-
 @metric(samples="moments", reference="moments")
-def fd_SPACE(samples: Statistics, reference: Statistics) -> Scores:
+def fd_SPACE(samples: Statistics, reference: Statistics) -> float:
     """The Frechet distance."""
-    return {"fd_SPACE": frechet.distance(samples.gaussian(), reference.gaussian())}
+    return frechet.distance(samples.gaussian(), reference.gaussian())
 
 
-@metric()
-def kd_SPACE(samples: Statistics, reference: Statistics) -> Scores:
+@metric("kd_SPACE", "kd_SPACE_std")
+def kd_SPACE(samples: Statistics, reference: Statistics) -> tuple[float, float]:
     """The kernel distance, mean and deviation over 100 subsets of 1,000."""
     size = min(1000, samples.count, reference.count)
-    mean, std = kernel_distance_subsets(reference.features, samples.features, size=size)
-    return {"kd_SPACE": mean, "kd_SPACE_std": std}
+    return kernel_distance_subsets(reference.features, samples.features, size=size)
 
 
 @metric(reference="moments")
-def fd_SPACE_infinity(samples: Statistics, reference: Statistics) -> Scores:
+def fd_SPACE_infinity(samples: Statistics, reference: Statistics) -> float:
     """The Frechet distance, extrapolated to infinitely many samples."""
-    return {"fd_SPACE_infinity": frechet.fid_infinity(samples.features, reference.gaussian())}
+    return frechet.fid_infinity(samples.features, reference.gaussian())
 
 
-@metric(reference="moments")
-def fd_SPACE_interval(samples: Statistics, reference: Statistics) -> Scores:
+@metric("fd_SPACE_low", "fd_SPACE_high", reference="moments")
+def fd_SPACE_interval(samples: Statistics, reference: Statistics) -> tuple[float, float]:
     """A 95 % bootstrap interval of the Frechet distance."""
-    low, high = frechet.fid_bootstrap(samples.features, reference.gaussian())
-    return {"fd_SPACE_low": low, "fd_SPACE_high": high}
+    return frechet.fid_bootstrap(samples.features, reference.gaussian())
 
 
-@metric(reference="radii")
-def precision_recall_SPACE(samples: Statistics, reference: Statistics) -> Scores:
+@metric("precision_SPACE", "recall_SPACE", reference="radii")
+def precision_recall_SPACE(samples: Statistics, reference: Statistics) -> Iterable[float]:
     """Improved precision and recall, k = 3."""
     sets = reference.features, samples.features
-    return _in_space(manifold.precision_recall(*sets, real_radii=reference.radii))
+    return manifold.precision_recall(*sets, real_radii=reference.radii).values()
 
 
-@metric(reference="radii")
-def density_coverage_SPACE(samples: Statistics, reference: Statistics) -> Scores:
+@metric("density_SPACE", "coverage_SPACE", reference="radii")
+def density_coverage_SPACE(samples: Statistics, reference: Statistics) -> Iterable[float]:
     """Density and coverage, k = 5."""
     sets = reference.features, samples.features
-    return _in_space(manifold.density_coverage(*sets, real_radii=reference.radii))
+    return manifold.density_coverage(*sets, real_radii=reference.radii).values()
 
 
-@metric()
-def nearest_real_SPACE(samples: Statistics, reference: Statistics) -> Scores:
+@metric("nearest_ratio_SPACE", "copies_SPACE")
+def nearest_real_SPACE(samples: Statistics, reference: Statistics) -> tuple[float, float]:
     """How near samples lie to the reference, as a search for copies."""
     nearest = manifold.nearest_real(reference.features, samples.features)
-    return {"nearest_ratio_SPACE": nearest.ratio, "copies_SPACE": nearest.copies}
+    return nearest.ratio, nearest.copies
 
 
 @metric()
-def swd_SPACE(samples: Statistics, reference: Statistics) -> Scores:
+def swd_SPACE(samples: Statistics, reference: Statistics) -> float:
     """The sliced 2-Wasserstein distance."""
-    return {"swd_SPACE": wasserstein.sliced_wasserstein(reference.features, samples.features)}
+    return wasserstein.sliced_wasserstein(reference.features, samples.features)
 
 
-@metric(reference=None, spaces=CLASSIFIERS)
-def is_SPACE(samples: Statistics, _: None) -> Scores:
+@metric("is_SPACE", "is_SPACE_std", reference=None, spaces=CLASSIFIERS)
+def is_SPACE(samples: Statistics, _: None) -> tuple[float, float]:
     """The Inception Score by a classifier's probabilities."""
-    mean, std = inception_score(samples.probabilities)
-    return {"is_SPACE": mean, "is_SPACE_std": std}
+    return inception_score(samples.probabilities)
 
 
 @metric(spaces=["points"])
-def w1(samples: Statistics, reference: Statistics) -> Scores:
+def w1(samples: Statistics, reference: Statistics) -> float:
     """The 1-Wasserstein distance of 2,048 points."""
     sets = reference.features[:TRANSPORTED], samples.features[:TRANSPORTED]
-    return {"w1": wasserstein.wasserstein_1(*sets)}
+    return wasserstein.wasserstein_1(*sets)
 
 
 @metric(spaces=["points"])
-def w2_squared(samples: Statistics, reference: Statistics) -> Scores:
+def w2_squared(samples: Statistics, reference: Statistics) -> float:
     """The squared 2-Wasserstein distance of 2,048 points."""
     sets = reference.features[:TRANSPORTED], samples.features[:TRANSPORTED]
-    return {"w2_squared": wasserstein.squared_wasserstein_2(*sets)}
+    return wasserstein.squared_wasserstein_2(*sets)
 
 
-@metric(reference="modes", spaces=["points"])
-def modes(samples: Statistics, known: tuple) -> Scores:
+@metric("modes", "high_quality", "mode_kl", reference="modes", spaces=["points"])
+def modes(samples: Statistics, known: tuple) -> Iterable[float]:
     """How well points cover a mixture of known modes, given as (centres, standard deviation)."""
-    return mode_coverage(samples.features, *known)
+    return mode_coverage(samples.features, *known).values()

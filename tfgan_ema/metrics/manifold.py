@@ -162,7 +162,7 @@ def balls(real: object, generated: object, k: int) -> tuple[Points, Points]:
     """Both sets checked for k neighbours, as points around their common mean."""
     real, generated = as_pair(real, generated, k + 1, keep_single=True)
     centre = (real.mean(axis=0, dtype=np.float64) + generated.mean(axis=0, dtype=np.float64)) / 2
-    return neighbours.points(real, centre), neighbours.points(generated, centre)
+    return Points(real, centre), Points(generated, centre)
 
 
 def radii(features: np.ndarray, k: int = 5) -> np.ndarray:
@@ -174,5 +174,5 @@ def radii(features: np.ndarray, k: int = 5) -> np.ndarray:
         UsageError: NaN, or fewer than 2 rows.
     """
     features = as_features(features, "the first set", 2, keep_single=True)
-    points = neighbours.points(features, features.mean(axis=0, dtype=np.float64))
+    points = Points(features, features.mean(axis=0, dtype=np.float64))
     return neighbours.nearest_neighbours(points, min(k, len(features) - 1))[0]

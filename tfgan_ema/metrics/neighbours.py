@@ -14,7 +14,6 @@ bound is used.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,14 +24,22 @@ FEW = 1 / 64  # a block with more open pairs than this share is done again in fl
 Undecided = Callable[[np.ndarray, float], np.ndarray]
 
 
-@dataclass(frozen=True)
 class Points:
-    """A set of points and what the products need of it."""
+    """Points ``[n, d]`` as seen from a centre, which should lie amid all sets compared.
 
-    exact: np.ndarray  # [n, d], float32 or float64
-    centre: np.ndarray  # float64 [d]
-    single: np.ndarray  # the points less the centre, float32
-    norms: np.ndarray  # squared norms of the points less the centre, float64
+    Attributes:
+        exact: the points, float32 or float64.
+        centre: float64 ``[d]``.
+        single: the points less the centre, float32.
+        norms: squared norms of the points less the centre, float64.
+    """
+
+    def __init__(self, exact: np.ndarray, centre: np.ndarray) -> None:
+        self.exact, self.centre = exact, centre
+        self.single, self.norms = np.empty(exact.shape, np.float32), np.empty(len(exact))
+        for rows in _slices(len(exact)):
+            self.single[rows] = centred = exact[rows] - centre
+            self.norms[rows] = np.einsum("ij,ij->i", centred, centred)
 
     def __len__(self) -> int:
         return len(self.exact)
@@ -40,16 +47,6 @@ class Points:
     def centred(self, rows: slice, dtype: type) -> np.ndarray:
         """Some of the points, less the centre."""
         return self.single[rows] if dtype is np.float32 else self.exact[rows] - self.centre
-
-
-def points(values: np.ndarray, centre: np.ndarray) -> Points:
-    """Points ``[n, d]`` as seen from ``centre``, which should lie amid all sets compared."""
-    single = np.empty(values.shape, np.float32)
-    norms = np.empty(len(values))
-    for rows in _slices(len(values)):
-        single[rows] = centred = values[rows] - centre
-        norms[rows] = np.einsum("ij,ij->i", centred, centred)
-    return Points(values, centre, single, norms)
 
 
 def blocks(n: int, m: int | None = None) -> Iterator[tuple[slice, slice]]:
