@@ -175,9 +175,7 @@ class LinearDecay(LearningRateSchedule):
         return self.initial + (self.end - self.initial) * ops.clip(done, 0.0, 1.0)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "initial": self.initial, "steps": self.steps, "start": self.start, "end": self.end,
-        }  # fmt: skip
+        return {"initial": self.initial, "steps": self.steps, "start": self.start, "end": self.end}
 
 
 @_register

@@ -29,12 +29,8 @@ class Layer(keras.layers.Layer):
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         cls.arguments = tuple(dict.fromkeys((*inspect.get_annotations(cls), *cls.arguments)))
-        own = [
-            Parameter(
-                name, Parameter.POSITIONAL_OR_KEYWORD, default=getattr(cls, name, Parameter.empty)
-            )
-            for name in cls.arguments
-        ]
+        kind, none = Parameter.POSITIONAL_OR_KEYWORD, Parameter.empty
+        own = [Parameter(n, kind, default=getattr(cls, n, none)) for n in cls.arguments]
         cls.__signature__ = inspect.Signature([*own, Parameter("kwargs", Parameter.VAR_KEYWORD)])
 
     def __init__(self, *args: Any, **kwargs: Any):

@@ -90,8 +90,8 @@ def conv(x: Tensor, kernel: Tensor, resample: str | None) -> Tensor:
 
 def output_shape(shape: tuple, filters: int, resample: str | None) -> tuple:
     """The shape of what `conv` returns, for images of ``shape`` (n, h, w, c)."""
-    scale = {None: lambda side: side, "up": lambda side: 2 * side, "down": lambda side: side // 2}
-    sides = [None if side is None else scale[resample](side) for side in shape[1:3]]
+    up, down = 2 if resample == "up" else 1, 2 if resample == "down" else 1
+    sides = [None if side is None else side * up // down for side in shape[1:3]]
     return (shape[0], *sides, filters)
 
 

@@ -204,8 +204,7 @@ class NoiseBiasActivation(Layer):
     activation: str = "lrelu"
 
     def build(self, input_shape):
-        shape = input_shape[0] if self.noise == "input" else input_shape
-        _, height, width, channels = shape
+        _, height, width, channels = self.compute_output_shape(input_shape)
         self.bias = self.add_float32("bias", (channels,), "zeros")
         if self.noise != "none":
             self.strength = self.add_float32("strength", (), "zeros")

@@ -56,19 +56,17 @@ class PathLength(Penalty):
         rows = max(1, inputs.fake.latent.shape[0] // self.shrink)
         latent = inputs.fake.latent[:rows]
         labels = None if inputs.fake.labels is None else inputs.fake.labels[:rows]
-        names = {layer.name: layer for layer in getattr(inputs.network, "layers", [])}
-        if {"mapping", "synthesis"} <= set(names):
-            mapped = names["mapping"](latent if labels is None else [latent, labels])
+        layers = {layer.name: layer for layer in getattr(inputs.network, "layers", [])}
+        in_two_parts, rest = {"mapping", "synthesis"} <= layers.keys(), []
+        if in_two_parts:
+            mapped = layers["mapping"](latent if labels is None else [latent, labels])
             # What the mapping hands on beside w, such as noise, is held fixed.
             latent, *rest = mapped if isinstance(mapped, list | tuple) else [mapped]
 
-            def images_of(w: Tensor) -> Tensor:
-                return names["synthesis"]([w, *rest] if rest else w)
-
-        else:
-
-            def images_of(z: Tensor) -> Tensor:
-                return inputs.forward(z, labels)
+        def images_of(w: Tensor) -> Tensor:
+            if not in_two_parts:
+                return inputs.forward(w, labels)
+            return layers["synthesis"]([w, *rest] if rest else w)
 
         def projected(w: Tensor) -> Tensor:
             images = ops.cast(images_of(w), "float32")

@@ -53,9 +53,7 @@ class Orthogonal(_WeightPenalty):
     def value(self, inputs: PenaltyInputs, shared: Tensor | None) -> Tensor:
         """Sum of squared off-diagonal inner products."""
         total = ops.zeros(())
-        for weight in inputs.network.trainable_weights:
-            if len(weight.shape) < 2:
-                continue
+        for weight in (w for w in inputs.network.trainable_weights if len(w.shape) >= 2):
             kernel = ops.reshape(ops.cast(weight, "float32"), (-1, weight.shape[-1]))
             gram = ops.matmul(ops.transpose(kernel), kernel)
             total += ops.sum(ops.square(gram * (1.0 - ops.eye(weight.shape[-1]))))
