@@ -13,6 +13,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from tfgan_ema import engines
 from tfgan_ema.errors import UsageError, unknown
+from tfgan_ema.parts import Part
 
 _register = keras.saving.register_keras_serializable(package="tfgan_ema")
 
@@ -145,8 +146,7 @@ def _one_minus_power(beta: float, step):
 # --- schedules -----------------------------------------------------------------------------------
 
 
-@_register
-class LinearDecay(LearningRateSchedule):
+class LinearDecay(Part, LearningRateSchedule):
     """``initial`` until step ``start``, then straight down (or up) to ``end`` at step ``steps``.
 
     Steps are updates of the optimizer that carries the schedule: with ``n_dis`` discriminator
@@ -174,12 +174,8 @@ class LinearDecay(LearningRateSchedule):
         done = (ops.cast(step, "float32") - self.start) / (self.steps - self.start)
         return self.initial + (self.end - self.initial) * ops.clip(done, 0.0, 1.0)
 
-    def get_config(self) -> dict[str, Any]:
-        return {"initial": self.initial, "steps": self.steps, "start": self.start, "end": self.end}
 
-
-@_register
-class WarmUp(LearningRateSchedule):
+class WarmUp(Part, LearningRateSchedule):
     """Rises in a straight line to full height: the rate of the peak times min(1, (step+1)/steps).
 
     Args:
@@ -196,13 +192,6 @@ class WarmUp(LearningRateSchedule):
         """The rate of the update number ``step``, counted from 0: a float32 scalar."""
         peak = self.peak(step) if callable(self.peak) else self.peak
         return peak * ops.minimum(1.0, (ops.cast(step, "float32") + 1.0) / self.steps)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"peak": keras.saving.serialize_keras_object(self.peak), "steps": self.steps}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> WarmUp:
-        return cls(keras.saving.deserialize_keras_object(config["peak"]), config["steps"])
 
 
 # --- from configurations -------------------------------------------------------------------------
