@@ -8,10 +8,10 @@ import keras
 from keras import ops
 
 from tfgan_ema.engines import Tensor
+from tfgan_ema.layers.base import Layer
 
 
-@keras.saving.register_keras_serializable(package="tfgan_ema")
-class ZeroGain(keras.layers.Layer):
+class ZeroGain(Layer):
     """Multiplies by one trainable number that starts at 0: a branch that fades in."""
 
     def build(self, input_shape):

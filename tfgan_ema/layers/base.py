@@ -18,7 +18,8 @@ class Layer(keras.layers.Layer):
 
     is made by ``Scale(2.0, power=3.0, name="scale")`` and keeps both in its configuration. A class
     takes its own arguments first, then those of its bases, then Keras's by keyword. Arguments whose
-    names end in ``_initializer`` become Keras initializers.
+    names end in ``_initializer`` become Keras initializers. Keras knows each subclass by the name
+    of its package, so that models with it are saved and loaded.
 
     Attributes:
         arguments: the names of the constructor's own arguments.
@@ -28,6 +29,7 @@ class Layer(keras.layers.Layer):
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
+        keras.saving.register_keras_serializable(cls.__module__.partition(".")[0])(cls)
         cls.arguments = tuple(dict.fromkeys((*inspect.get_annotations(cls), *cls.arguments)))
         kind, none = Parameter.POSITIONAL_OR_KEYWORD, Parameter.empty
         own = [Parameter(n, kind, default=getattr(cls, n, none)) for n in cls.arguments]

@@ -68,7 +68,6 @@ class _ModulatedBatchNorm(Layer):
         return input_shape[0]
 
 
-@keras.saving.register_keras_serializable(package="tfgan_ema")
 class ConditionalBatchNorm(_ModulatedBatchNorm):
     """Batch normalisation with a gain and a bias per class (Dumoulin et al., arXiv 1610.07629).
 
@@ -93,7 +92,6 @@ class ConditionalBatchNorm(_ModulatedBatchNorm):
         return ops.take(self.gain, condition, axis=0), ops.take(self.bias, condition, axis=0)
 
 
-@keras.saving.register_keras_serializable(package="tfgan_ema")
 class ProjectedBatchNorm(_ModulatedBatchNorm):
     """Batch normalisation whose gain and bias are linear in a vector (BigGAN, arXiv 1809.11096).
 

@@ -90,7 +90,6 @@ class _BiasedSpectralLayer(_SpectralLayer):
         return outputs if self.bias is None else outputs + self.bias
 
 
-@keras.saving.register_keras_serializable(package="tfgan_ema")
 class SNDense(_BiasedSpectralLayer):
     """A dense layer with a spectrally normalised kernel: [n, ..., d] -> [n, ..., units].
 
@@ -115,7 +114,6 @@ class SNDense(_BiasedSpectralLayer):
         return (*input_shape[:-1], self.units)
 
 
-@keras.saving.register_keras_serializable(package="tfgan_ema")
 class SNConv2D(_BiasedSpectralLayer):
     """A 2-D convolution with a spectrally normalised kernel: [n, h, w, c] -> [n, h', w', filters].
 
@@ -165,7 +163,6 @@ class SNConv2D(_BiasedSpectralLayer):
         return (input_shape[0], *sides, self.filters)
 
 
-@keras.saving.register_keras_serializable(package="tfgan_ema")
 class SNEmbedding(_SpectralLayer):
     """A spectrally normalised table of vectors: int [n] -> [n, dim].
 

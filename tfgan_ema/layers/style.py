@@ -60,7 +60,6 @@ def _normal(stddev: float = 1.0) -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(0.0, stddev)
 
 
-@keras.saving.register_keras_serializable(package="tfgan_ema")
 class EqualDense(Layer):
     """A dense layer with an equalised learning rate (Karras et al. 2018): [n, d] -> [n, units].
 
@@ -96,7 +95,6 @@ class EqualDense(Layer):
         return (*input_shape[:-1], self.units)
 
 
-@keras.saving.register_keras_serializable(package="tfgan_ema")
 class EqualConv2D(Layer):
     """A convolution with an equalised learning rate: [n, h, w, c] -> [n, h', w', filters].
 
@@ -139,7 +137,6 @@ class EqualConv2D(Layer):
         return output_shape(input_shape, self.filters, "down" if self.down else None)
 
 
-@keras.saving.register_keras_serializable(package="tfgan_ema")
 class ModulatedConv2D(Layer):
     """A convolution whose input channels are scaled by a style (equations 1 to 3 of the paper).
 
@@ -188,7 +185,6 @@ class ModulatedConv2D(Layer):
         return output_shape(input_shape[0], self.filters, "up" if self.up else None)
 
 
-@keras.saving.register_keras_serializable(package="tfgan_ema")
 class NoiseBiasActivation(Layer):
     """``activation(x + strength * noise + bias)``; the strength is learnt and starts at 0.
 
@@ -224,7 +220,6 @@ class NoiseBiasActivation(Layer):
         return input_shape[0] if self.noise == "input" else input_shape
 
 
-@keras.saving.register_keras_serializable(package="tfgan_ema")
 class ConstantInput(Layer):
     """A learnt image for every row of the input: [n, ...] -> [n, size, size, channels]."""
 
@@ -239,7 +234,6 @@ class ConstantInput(Layer):
         return ops.broadcast_to(image, (ops.shape(inputs)[0], *image.shape))
 
 
-@keras.saving.register_keras_serializable(package="tfgan_ema")
 class MeanTracker(Layer):
     """Passes w [n, d] through and tracks its moving mean; truncation pulls w towards that mean.
 
@@ -266,7 +260,6 @@ class MeanTracker(Layer):
         return self.mean + self.psi * (inputs - self.mean)
 
 
-@keras.saving.register_keras_serializable(package="tfgan_ema")
 class StyleMixing(Layer):
     """In training, takes the later styles of a sample from a second one (arXiv 1812.04948, 3.1).
 
@@ -293,7 +286,6 @@ class StyleMixing(Layer):
         return ops.where(mixed, others, styles)
 
 
-@keras.saving.register_keras_serializable(package="tfgan_ema")
 class MinibatchStd(Layer):
     """Adds a channel: the standard deviation within groups (arXiv 1710.10196, section 3).
 
