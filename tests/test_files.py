@@ -1,5 +1,6 @@
 """Files and folders are replaced whole or not at all."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -35,6 +36,13 @@ def test_an_error_leaves_the_old_content(tmp_path, folder):
         fail()
     assert os.listdir(tmp_path) == ["a"]
     assert os.listdir(path) == ["kept"] if folder else path.read_text() == "kept"
+
+
+def test_an_error_that_names_no_file_gets_the_name(tmp_path):
+    with pytest.raises(OSError, match="full") as caught, files.replacing(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, "full")
+    assert caught.value.filename == str(tmp_path / "a")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_replaces_a_folder(tmp_path):

@@ -37,5 +37,5 @@ def adding(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise UsageError(
             f"cannot write to {path.parent} ({error.strerror or error}): choose another cache "
-            "folder with --data_dir or TFGAN_EMA_CACHE."
+            "folder with data_dir= or TFGAN_EMA_CACHE."
         ) from error

@@ -1,9 +1,11 @@
-"""What every command shares: flags of its own, ``--help``, and one-line errors with exit code 2."""
+"""What every command shares: flags of its own, ``--help``, and errors of one line."""
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -32,6 +34,8 @@ INSTALL = {
     "scipy": _LAB,
     "sklearn": _LAB,
 }  # what brings a package that is not always needed
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_ARGUMENT = re.compile(r"(?<![\w.-])((\w+)(?:\.\w+)*)=(?:True\b|'([^']*)')?")
 
 
 def new_flags(*rows: tuple[str, type, Any, str]) -> Flags:
@@ -64,7 +68,8 @@ def run(
         usage: the text above the flags in ``--help``.
         argv: the arguments, with the command's name first.
 
-    Bad flags and `UsageError` print one line on stderr and return 2; so does Ctrl-C, with 130.
+    Bad flags, `UsageError` and files that cannot be read or written print one line on stderr and
+    return 2; a full disk returns 1 and Ctrl-C 130.
     """
     values.unparse_flags()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -73,8 +78,18 @@ def run(
             print(f"{usage.strip()}\n\nFlags:{_describe(values)}")
             return 0
         return function(values, values(list(argv))[1:]) or 0
-    except (UsageError, flags.Error) as error:
+    except UsageError as error:
+        return refuse(argv[0], in_flags(str(error), values))
+    except flags.Error as error:
         return refuse(argv[0], error)
+    except OSError as error:
+        if error.filename is None and error.errno not in FULL:
+            raise
+        notes = getattr(error, "__notes__", ["Files that were complete are kept."])
+        full = error.errno in FULL
+        advice = "Free some space and repeat the command" if full else "Name another place"
+        what = f"{error.filename or 'a file'}: {error.strerror}"
+        return refuse(argv[0], f"{what}. {' '.join(notes)} {advice}.", 1 if full else 2)
     except KeyboardInterrupt:
         print(f"{argv[0]}: interrupted.", file=sys.stderr)
         return 130
@@ -82,7 +97,7 @@ def run(
         package = (error.name or "").partition(".")[0]
         if package not in INSTALL:
             raise
-        return refuse(argv[0], UsageError(f"{package} is not installed: {INSTALL[package]}."))
+        return refuse(argv[0], f"{package} is not installed: {INSTALL[package]}.")
 
 
 def main(
@@ -97,14 +112,24 @@ def average(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
 
 
-def check_output(flag: str, name: str | os.PathLike | None) -> None:
-    """Refuses a file that cannot be written before anything is computed; ``None`` is none."""
+def check_output(flag: str, name: str | os.PathLike | None, kind: str = "file") -> None:
+    """Refuses a file or a folder that cannot be written before anything is computed.
+
+    Args:
+        flag: the flag that names it.
+        name: what it names; ``None`` is none.
+        kind: ``"file"`` or ``"folder"``.
+    """
     if not name:
         return
-    path = Path(name)
-    there = next(folder for folder in path.absolute().parents if folder.exists())
-    if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
-        raise UsageError(f"--{flag}={path}: cannot be written; name a file in a folder of yours.")
+    path = Path(name).absolute()
+    places = [path, *path.parents] if kind == "folder" else path.parents
+    there = next(place for place in places if place.exists())
+    wrong = not there.is_dir() or not os.access(there, os.W_OK)
+    if wrong or (kind == "file" and path.is_dir()):
+        raise UsageError(
+            f"--{flag}={name}: cannot be written in {there}; name a {kind} where you may write."
+        )
 
 
 def start_engine() -> None:
@@ -129,10 +154,25 @@ def start_engine() -> None:
             os.close(stderr)
 
 
-def refuse(command: str, error: Exception) -> int:
-    """Prints an error as one line on stderr; returns the exit code of bad input, 2."""
+def refuse(command: str, error: object, code: int = 2) -> int:
+    """Prints an error as one line on stderr; returns the exit code, 2 for bad input."""
     print(f"{command}: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
+    return code
+
+
+def in_flags(message: str, values: Flags) -> str:
+    """A message of the library, whose arguments are written as the flags of the command.
+
+    ``overwrite=True`` becomes ``--overwrite``, ``strategy='cpu'`` becomes ``--strategy=cpu``.
+    """
+
+    def flag(match: re.Match) -> str:
+        if match[2] not in values:
+            return match[0]
+        ending = "" if match[0].endswith("=True") else f"={match[3] or ''}"
+        return f"--{match[1]}{ending}"
+
+    return _ARGUMENT.sub(flag, message)
 
 
 def _describe(values: Flags) -> str:

@@ -40,7 +40,8 @@ def replacing(path: str | os.PathLike, *, keep: bool = False) -> Iterator[Path]:
     clear_leftovers(path.parent, path.name)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     try:
-        yield temporary
+        with naming(path):
+            yield temporary
         if keep and path.exists():
             return
         _flush(temporary)
@@ -54,6 +55,16 @@ def replacing(path: str | os.PathLike, *, keep: bool = False) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         _remove(temporary)
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+    """A context whose `OSError` names ``path`` where Python names no file, as on a full disk."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or os.fspath(path)
+        raise
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -53,7 +53,10 @@ class Table:
             self.columns += new
             self._replace([*rows, row])
             return
-        with self.path.open("a", newline="", encoding="utf-8") as file:
+        with (
+            files.naming(self.path),
+            self.path.open("a", newline="", encoding="utf-8") as file,
+        ):
             csv.DictWriter(file, self.columns, restval="").writerow(row)
 
     def _replace(self, rows: list[Mapping[str, Any]]) -> None:

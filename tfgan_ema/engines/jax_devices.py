@@ -67,7 +67,7 @@ class Strategy:
 
 
 def strategy(name: str, tpu: str = "") -> Strategy:
-    """The strategy of a ``--strategy`` flag; tells Keras, so call it before a model is made.
+    """The strategy of a name; tells Keras, so call it before a model is made.
 
     Args:
         name: ``auto`` (all accelerators of JAX's backend), ``cpu``, ``gpu`` (one device),
@@ -82,13 +82,13 @@ def strategy(name: str, tpu: str = "") -> Strategy:
     backend = jax.default_backend()
     if name == "multiworker":
         raise UsageError(
-            "--strategy=multiworker under JAX: several processes are for TensorFlow; use "
-            "--strategy=mirrored, or KERAS_BACKEND=tensorflow."
+            "strategy='multiworker' under JAX: several processes are for TensorFlow; use "
+            "strategy='mirrored', or KERAS_BACKEND=tensorflow."
         )
     if tpu:
-        raise UsageError(f"--tpu={tpu} under JAX: it finds its own TPUs; leave the address out.")
+        raise UsageError(f"tpu={tpu!r} under JAX: it finds its own TPUs; leave the address out.")
     if name in ("gpu", "tpu") and name != backend:
-        raise UsageError(f"--strategy={name}: JAX sees no {name.upper()} here; use --strategy=cpu.")
+        raise UsageError(f"strategy={name!r}: JAX sees no {name.upper()} here; use strategy='cpu'.")
     if name == "cpu" and backend != "cpu":
         jax.config.update("jax_default_device", jax.devices("cpu")[0])
     several = name in ("mirrored", "tpu") or (name == "auto" and backend != "cpu")

@@ -72,7 +72,7 @@ def full_float32() -> Iterator[None]:
 
 
 def strategy(name: str, tpu: str = "") -> tf.distribute.Strategy:
-    """The strategy of a ``--strategy`` flag; make it before anything else touches a device.
+    """The strategy of a name; make it before anything else touches a device.
 
     Args:
         name: ``auto`` (mirrored where there are several GPUs), ``cpu``, ``gpu`` (one device),
@@ -89,7 +89,7 @@ def strategy(name: str, tpu: str = "") -> tf.distribute.Strategy:
         return tf.distribute.OneDeviceStrategy("/cpu:0") if gpus else tf.distribute.get_strategy()
     if name == "gpu":
         if not gpus:
-            raise UsageError("--strategy=gpu: TensorFlow sees no GPU here; use --strategy=cpu.")
+            raise UsageError("strategy='gpu': TensorFlow sees no GPU here; use strategy='cpu'.")
         return tf.distribute.get_strategy()
     if name == "mirrored":
         kind = "GPU" if gpus else "CPU"
@@ -98,8 +98,8 @@ def strategy(name: str, tpu: str = "") -> tf.distribute.Strategy:
     if name == "multiworker":
         if "TF_CONFIG" not in os.environ:
             raise UsageError(
-                "--strategy=multiworker: the environment variable TF_CONFIG (cluster and task) is "
-                "not set; set it for each worker, or use --strategy=mirrored."
+                "strategy='multiworker': the environment variable TF_CONFIG (cluster and task) is "
+                "not set; set it for each worker, or use strategy='mirrored'."
             )
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "tpu":
@@ -109,8 +109,8 @@ def strategy(name: str, tpu: str = "") -> tf.distribute.Strategy:
             tf.tpu.experimental.initialize_tpu_system(resolver)
         except (ValueError, tf.errors.OpError, RuntimeError) as error:
             raise UsageError(
-                f"--strategy=tpu: no TPU answers here ({type(error).__name__}); name it with "
-                "--tpu=ADDRESS, or use --strategy=cpu."
+                f"strategy='tpu': no TPU answers here ({type(error).__name__}); name it with "
+                "tpu=ADDRESS, or use strategy='cpu'."
             ) from error
         return tf.distribute.TPUStrategy(resolver)
     raise unknown("strategy", name, ("auto", "cpu", "gpu", "mirrored", "multiworker", "tpu"))

@@ -40,8 +40,7 @@ def output_folder(out: str | None) -> Path:
     """The folder named by ``--out``; it need not exist."""
     if not out:
         raise UsageError("no --out: name the folder to write into, e.g. --out=results.")
-    if Path(out).exists() and not Path(out).is_dir():
-        raise UsageError(f"--out={out} is a file: expected a folder, there or not yet.")
+    command.check_output("out", out, "folder")
     return Path(out)
 
 
