@@ -31,6 +31,20 @@ def test_agreement_is_welchs_test(rng):
         assert word == ("agrees" if p >= 0.05 else f"differs ({side})")
 
 
+@pytest.mark.parametrize(
+    ("ours", "verdict"),
+    [
+        ([2.5, 3.4], "undecided"),  # seventy times the paper's mean, but p = 0.1
+        ([2.5, 3.4, 2.9], "differs (higher)"),
+        ([0.03, 0.06], "undecided"),  # they would not tell 0 from the mean either
+        ([0.041, 0.043], "agrees"),
+        ([0.042], "undecided"),
+    ],
+)
+def test_too_few_seeds_do_not_agree(ours, verdict):
+    assert verdicts.against(ours, 0.0419, 0.0054, 5) == verdict
+
+
 def test_orderings_are_paired():
     base = np.arange(5.0)  # far apart from seed to seed, yet always lower
     shifts = [0.1, 0.11, 0.09, 0.1, 0.12]

@@ -25,12 +25,21 @@ def against(ours: Sequence[float], mean: float, std: float, count: int) -> str:
     """Welch's test of our seeds against a paper's mean and standard deviation of ``count`` runs.
 
     Returns:
-        ``"agrees"`` where the means do not differ at the 5 % level, else ``"differs (lower)"`` or
-        ``"differs (higher)"``, ours being lower or higher.
+        ``"differs (lower)"`` or ``"differs (higher)"`` where the means differ at the 5 % level,
+        ours being lower or higher; else ``"agrees"``, or ``"undecided"`` where our seeds are too
+        few to tell a difference as large as the paper's mean itself.
     """
-    middle, sd = np.mean(ours), np.std(ours, ddof=1)
-    p = stats.ttest_ind_from_stats(middle, sd, len(ours), mean, std, count, equal_var=False).pvalue
-    return "agrees" if p >= LEVEL else f"differs ({'lower' if middle < mean else 'higher'})"
+    if len(ours) < 2:
+        return "undecided"
+    middle, theirs = np.mean(ours), (mean, std, count)
+
+    def differs(middle: float) -> bool:
+        mine = middle, np.std(ours, ddof=1), len(ours)
+        return stats.ttest_ind_from_stats(*mine, *theirs, equal_var=False).pvalue < LEVEL
+
+    if differs(middle):
+        return f"differs ({'lower' if middle < mean else 'higher'})"
+    return "agrees" if differs(0.0) else "undecided"
 
 
 def ordering(ours: Sequence[float], others: Sequence[float]) -> str:
