@@ -155,12 +155,13 @@ class Average:
 
         A step has ``batch_size`` images. What no gradient moves, such as batch statistics, is
         copied, unless it is to be averaged too or belongs to a `teacher.Teacher`, who
-        estimates it.
+        estimates it. Whole numbers and truth values are always copied.
         """
         rate = self.rule.rate(step, batch_size)
         estimated = {id(v) for v in batch_statistics.variables(self.shadow)}
         for average, weight in self.pairs:
-            if weight.trainable or self.rule.statistics == "average":
+            moves = weight.trainable or self.rule.statistics == "average"
+            if moves and "float" in average.dtype:
                 share = ops.cast(rate, average.dtype)
                 average.assign_add(share * (ops.cast(weight, average.dtype) - average))
             elif self.teaches_from is not None and id(average) in estimated:

@@ -132,7 +132,8 @@ def restore(gan: GAN, folder: str | os.PathLike, step: int | None = None) -> int
         The restored step, or ``None`` if the folder holds no checkpoint.
 
     Raises:
-        UsageError: no checkpoint of that step, an unreadable file, or another model's.
+        UsageError: no checkpoint of that step, an unreadable file, another model's, or averages
+            that the GAN lacks.
     """
     found = checkpoints(folder)
     if step is not None and step not in found:
@@ -141,6 +142,14 @@ def restore(gan: GAN, folder: str | os.PathLike, step: int | None = None) -> int
         return None
     path = found[max(found) if step is None else step]
     arrays, metadata = read(path)
+    saved = {name.split("/")[1] for name in arrays if name.startswith("average/")}
+    missing = saved - {average.name for average in gan.averages}
+    if missing:
+        raise UsageError(
+            f"{path} holds the averages {', '.join(sorted(saved))}, the GAN lacks "
+            f"{', '.join(sorted(missing))}: give the GAN averages=[...], or call gan.add_average() "
+            "with the rule, e.g. tg.EMA(0.999), before it is restored."
+        )
     assign(gan.state(), arrays, path)
     gan.weights_were_set()
     return metadata["step"]

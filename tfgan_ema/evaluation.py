@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from tfgan_ema.gan import GAN
 
 
+LOGS = ("d_loss", "g_loss", "real_logit", "fake_logit", "d_accuracy")
+
+
 def logit_report(real_logits: Tensor, fake_logits: Tensor) -> Report:
     """Mean logits, and the share of rows on the right side of 0."""
     right = [real_logits > 0, fake_logits < 0]

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from tfgan_ema import feed, validation
+from tfgan_ema import feed, monitors, validation
 from tfgan_ema.engines import Tensor, devices
 from tfgan_ema.errors import UsageError
+from tfgan_ema.evaluation import LOGS
 
 if TYPE_CHECKING:
     from tfgan_ema.gan import GAN
@@ -78,6 +79,7 @@ def fit(
         labels = [None, None] if labels is None else [labels[:first], labels[first:]]
         (x, y), validation_data = (images[:first], labels[0]), (images[first:], labels[1])
     held_out = feed.Feed(None)
+    callbacks = monitors.checked(gan, callbacks, () if validation_data is None else LOGS)
     train = feed.for_training(gan, x, y, batch_size, shuffle, steps_per_epoch)
     if validation_data is not None:
         pair = isinstance(validation_data, tuple | list)

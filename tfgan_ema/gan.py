@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from tfgan_ema import engines, fitting, latents, layers, losses, optimizers, sampling, validation
+from tfgan_ema import (
+    compiling,
+    engines,
+    fitting,
+    latents,
+    layers,
+    losses,
+    sampling,
+    saving,
+    validation,
+)
 from tfgan_ema.adapt import Batch, Form, step_batches
 from tfgan_ema.averaging import EMA, Average, UniformAverage
 from tfgan_ema.checkpoint import state_of
-from tfgan_ema.engines import Report, Tensor, devices
+from tfgan_ema.engines import Report, Tensor
 from tfgan_ema.errors import UsageError, whole
-from tfgan_ema.evaluation import logit_report, test_step
+from tfgan_ema.evaluation import LOGS, logit_report, test_step
 from tfgan_ema.latents import Draws
 from tfgan_ema.mixing import LeakyEMA, TopK
 from tfgan_ema.penalties import Consensus, Constraint, Penalty, PenaltyInputs, by_kind
@@ -25,6 +36,7 @@ from tfgan_ema.teacher import appoint_teacher
 Objective = tuple[Tensor, Report]  # what is differentiated, and what is logged
 
 
+@keras.saving.register_keras_serializable("tfgan_ema")
 class GAN(keras.Model):
     """A generator and a discriminator trained against each other, with averages of the generator.
 
@@ -90,7 +102,10 @@ class GAN(keras.Model):
         self.engine = engines.current()
         self.generator, self.discriminator = generator, discriminator
         self.latent = latent if hasattr(latent, "draw") else latents.get("normal", latent)
-        self.loss_pair, self.regularisation = losses.get(loss), by_kind(penalties)
+        self.loss_pair, self.penalties = losses.get(loss), penalties
+        self.regularisation = by_kind(penalties)
+        # Where Keras finds the penalties' variables.
+        self._penalty_state = [v for term in self.regularisation.terms for v in term.state]
         self.leak, self.augment, self.top_k = leak, tuple(augment), top_k
         self.n_dis, self.accumulate = whole("n_dis", n_dis), whole("accumulate", accumulate)
         self.num_classes = None if num_classes is None else whole("num_classes", num_classes)
@@ -109,8 +124,7 @@ class GAN(keras.Model):
         for rule in averages:
             self.add_average(rule)
         self._teacher = appoint_teacher(self)
-        names = ["d_loss", "g_loss", "real_logit", "fake_logit", "d_accuracy"]
-        names += [penalty.name for penalty in self.regularisation.terms]
+        names = [*LOGS, *(penalty.name for penalty in self.regularisation.terms)]
         names += ["d_gradient_norm", "g_gradient_norm"] if track_gradients else []
         self.trackers = {key: keras.metrics.Mean(name=key) for key in names}
         self.built = True
@@ -309,50 +323,16 @@ class GAN(keras.Model):
         super().load_weights(*args, **kwargs)
         self.weights_were_set()
 
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        super().set_weights(weights)
+        self.weights_were_set()
+
     def weights_were_set(self) -> None:
         """To be called after weights were set from outside: ready generators are made anew."""
         for average in self.averages:
             average.forget()
 
     # Keras
-
-    def compile(
-        self,
-        d_optimizer: Any = None,
-        g_optimizer: Any = None,
-        *,
-        steps_per_execution: int = 1,
-        jit_compile: bool | str = "auto",
-        run_eagerly: bool = False,
-    ) -> None:
-        """Gives each player its optimizer and builds both.
-
-        A player that computes in float16 has its loss scaled (Micikevicius et al. 2018).
-
-        Args:
-            d_optimizer: a Keras optimizer, a name, or a dictionary for `optimizers.get`;
-                Adam(2e-4, beta_1=0.5) unless given.
-            g_optimizer: the same for the generator.
-            steps_per_execution: generator steps in one call of the compiled function.
-            jit_compile: whether XLA compiles the step.
-            run_eagerly: for debugging.
-
-        Raises:
-            UsageError: an unknown optimizer, or what strategy, backend or precision rule out.
-        """
-        devices.check_strategy(jit_compile)
-        validation.check_precision(self)
-        if isinstance(d_optimizer, keras.optimizers.Optimizer) and d_optimizer is g_optimizer:
-            raise UsageError("one optimizer for both players: give each its own.")
-        super().compile(
-            optimizer=None,
-            steps_per_execution=steps_per_execution,
-            jit_compile=jit_compile,
-            run_eagerly=run_eagerly,
-        )
-        with devices.scope(self):
-            self.d_optimizer = optimizers.build_for(self.discriminator, d_optimizer, self.n_dis)
-            self.g_optimizer = optimizers.build_for(self.generator, g_optimizer)
 
     def make_train_function(self, force: bool = False) -> None:
         def steps_left() -> int | None:
@@ -385,6 +365,10 @@ class GAN(keras.Model):
         self._loop[1](steps)
         return {name: float(tracker.result()) for name, tracker in self.trackers.items()}
 
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, from which `from_config` makes a GAN with new weights."""
+        return saving.configuration(self, inspect.signature(GAN).parameters)
+
     def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
         pass  # Keras has no public way to say that nothing is left to build
 
@@ -392,6 +376,9 @@ class GAN(keras.Model):
     def metrics(self) -> list[keras.metrics.Metric]:
         return list(self.trackers.values())
 
+    from_config, save = classmethod(saving.from_config), saving.save
+    compile, compile_from_config = compiling.compile, compiling.compile_from_config
+    get_compile_config = compiling.get_compile_config
     fit, evaluate, predict, call = fitting.fit, fitting.evaluate, fitting.predict, fitting.call
     train_on_batch, test_on_batch = fitting.train_on_batch, fitting.test_on_batch
     test_step, state = test_step, state_of

@@ -356,7 +356,54 @@ def build_for(
     """
     adam = {"kind": "adam", "learning_rate": 2e-4, "beta_1": 0.5}
     optimizer = get(config or adam, updates_per_step=updates_per_step)
-    if computes_in_float16(network):
+    if computes_in_float16(network) and not hasattr(optimizer, "inner_optimizer"):
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(network.trainable_variables)
     return optimizer
+
+
+class PlayerOptimizers:
+    """Optimizers of players as one, for what asks a Keras model for its optimizer.
+
+    The first is the leader: ``learning_rate`` reads its rate. Setting it multiplies the rates of
+    the others by the same factor, so that the ratio of a two-time-scale rule is kept.
+    """
+
+    built = True
+
+    def __init__(self, players: Mapping[str, keras.optimizers.Optimizer]) -> None:
+        """Joins built optimizers by the names of their players."""
+        self._players, self._ratios = dict(players), dict.fromkeys(players, 1.0)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Those of all optimizers."""
+        return [v for optimizer in self._players.values() for v in optimizer.variables]
+
+    @property
+    def iterations(self) -> keras.Variable:
+        """The updates that the leader has made."""
+        return next(iter(self._players.values())).iterations
+
+    @property
+    def learning_rate(self) -> float:
+        """The leader's rate now."""
+        return next(iter(self._rates().values()))
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        old = self.learning_rate
+        if old:  # from a rate of 0, the ratios are those of the last other one
+            self._ratios = {name: each / old for name, each in self._rates().items()}
+        for name, optimizer in self._players.items():
+            try:
+                optimizer.learning_rate = rate * self._ratios[name]
+            except (TypeError, AttributeError):  # Keras's, for a schedule and for a function
+                raise UsageError(
+                    f"the {name}'s learning rate is a schedule, which cannot be set: give "
+                    "compile() a number for it, or leave out the callback that sets it."
+                ) from None
+
+    def _rates(self) -> dict[str, float]:
+        rates = {name: optimizer.learning_rate for name, optimizer in self._players.items()}
+        return {name: float(ops.convert_to_numpy(rate)) for name, rate in rates.items()}

@@ -16,7 +16,6 @@ import functools
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -278,10 +277,7 @@ def compile_step(
     """
     inside = {id(variable) for variable in model.variables}
     reads = [variable for variable in reads if id(variable) not in inside]
-    # All that the trainer asks of an optimizer is its variables. Here they are those of both
-    # players' optimizers, and what else a step changes outside the networks.
-    rest = [variable for variable in model.state().values() if id(variable) not in inside]
-    model.optimizer = SimpleNamespace(variables=rest, built=True)
+    rest = model.optimizer.variables
     weights = [model.trainable_variables, model.non_trainable_variables]
     groups = {
         4: [*weights, rest, model.metrics_variables],  # of a training step

@@ -1,0 +1,86 @@
+"""A whole GAN as a configuration and as one file, which ``keras.models.load_model`` reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from tfgan_ema import augment  # noqa: F401 makes its classes known to Keras
+from tfgan_ema.errors import UsageError
+
+if TYPE_CHECKING:
+    from tfgan_ema.gan import GAN
+
+
+def configuration(gan: GAN, arguments: Iterable[str]) -> dict[str, Any]:
+    """What the constructor of a GAN was given, and the averages that were added later.
+
+    Raises:
+        UsageError: a part that has no configuration.
+    """
+    rules = [average.rule for average in gan.averages]
+    renamed = {"loss": gan.loss_pair, "averages": rules}
+    parts = {name: renamed[name] if name in renamed else getattr(gan, name) for name in arguments}
+    return {name: written(name, part) for name, part in parts.items()}
+
+
+def written(name: str, part: Any) -> Any:
+    """The configuration of a part, as Keras serialises it.
+
+    Raises:
+        UsageError: it has none, or one that Keras would refuse to read.
+    """
+    if isinstance(part, list | tuple):
+        return [written(name, each) for each in part]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a lambda, which is refused here
+            config = keras.saving.serialize_keras_object(part)
+        reason = (
+            "it holds a lambda, not a named function"
+            if '"__lambda__"' in json.dumps(config)
+            else None
+        )
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if reason:
+        raise UsageError(
+            f"the {name} {part!r} cannot be saved with the model ({reason.rstrip('.')}): give it "
+            "get_config(), or use gan.save_weights(), tg.Checkpoint or tg.export.saved_model."
+        )
+    return config
+
+
+# Methods of `GAN`
+
+
+def from_config(cls: type[GAN], config: dict[str, Any], custom_objects: Any = None) -> GAN:
+    """A GAN with new weights from the configuration of another."""
+    return cls(**keras.saving.deserialize_keras_object(config, custom_objects))
+
+
+def save(gan: GAN, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+    """Saves networks, averages, parts, optimizers and the step in one ``.keras`` file.
+
+    ``from tfgan_ema import GAN`` makes the classes known that ``keras.models.load_model`` reads.
+    Training that goes on from the file is the training that would have gone on without it.
+
+    Args:
+        gan: the GAN.
+        filepath: where to save.
+        *args: as in Keras.
+        **kwargs: as in Keras.
+
+    Raises:
+        UsageError: a part that cannot be saved; nothing is written then.
+    """
+    if os.fspath(filepath).endswith((".h5", ".hdf5")):
+        raise UsageError(f"{os.fspath(filepath)!r}: expected a name that ends in .keras.")
+    gan.get_config()
+    gan.get_compile_config()
+    keras.Model.save(gan, filepath, *args, **kwargs)
