@@ -5,7 +5,8 @@ step reads ``n_dis * batch_size`` real images.
 
 Each part is a label with a dictionary of options, which are the arguments of its Python class;
 ``kind`` says which class where the label does not. ``None`` switches a part off, or leaves an
-option at its default.
+option at its default. ``kind`` may also name a class or a function of your own, as
+``"my_module:MyLoss"``: a module beside the configuration or in the current folder.
 """
 
 from ml_collections import ConfigDict
@@ -39,8 +40,9 @@ def get_config() -> ConfigDict:
                 "labels": False,
                 "data_dir": placeholder(str),  # None: the cache
                 "fallback": placeholder(str),  # used, with a notice, if `name` is not available
+                "count": placeholder(int),  # None: all; else only the first images of the set
             },
-            "network": {"kind": "sngan_32", "width": 1.0},
+            "network": {"kind": "sngan_32"},
             "latent": {"kind": "normal"},
             "loss": {"kind": "non_saturating"},
             "penalties": {},  # for example {"r1": {"weight": 10.0}}
@@ -53,6 +55,7 @@ def get_config() -> ConfigDict:
             "d_optimizer": {"kind": "adam", "learning_rate": 2e-4, "beta_1": 0.5, "beta_2": 0.999},
             "g_optimizer": {"kind": "adam", "learning_rate": 2e-4, "beta_1": 0.5, "beta_2": 0.999},
             "track_gradients": False,
+            "callbacks": placeholder(tuple),  # your own, for example ("my_module:MyCallback",)
             "log_every": 100,
             "sample_every": 1000,
             "checkpoint_every": 1000,
@@ -62,7 +65,7 @@ def get_config() -> ConfigDict:
                 "metrics": ("fid",),
                 "samples": 10_000,
                 "reference": placeholder(str),  # None: the training set
-                "best_metric": placeholder(str),  # None: the first of the metrics
+                "best_metric": placeholder(str),  # None: the first score of the metrics
                 "smaller_is_better": True,
             },
             "steps_per_execution": 1,
@@ -79,9 +82,10 @@ def check(config: ConfigDict) -> None:
         UsageError: an unknown key, a value of a wrong type or out of range.
     """
     _check_types(config, get_config())
-    for key in (*COUNTS, *INTERVALS):
-        if config[key] is not None and config[key] < 1:
-            raise UsageError(f"{key} {config[key]}: expected a whole number >= 1.")
+    counts = {key: config[key] for key in (*COUNTS, *INTERVALS)}
+    for key, value in {**counts, "data.count": config.data.count}.items():
+        if value is not None and value < 1:
+            raise UsageError(f"{key} {value}: expected a whole number >= 1.")
     if config.leak and config.leak.get("start_step") == "auto" and not config.evaluate_every:
         raise UsageError(
             "leak.start_step 'auto' waits until the evaluated metric is flat, but evaluate_every "
@@ -98,7 +102,7 @@ def _check_types(config: ConfigDict, known: ConfigDict, prefix: str = "") -> Non
             continue
         kind = ConfigDict if name in PARTS else known.get_type(key)
         if not isinstance(value, kind):
-            options = f"options, as in --config.{name}.KEY=VALUE"
+            options = f"options, as in config.{name}.KEY=VALUE"
             one = f"{kind.__name__} (default: {known[key]!r})"
             expected = options if kind is ConfigDict else one
             raise UsageError(f"{name} {value!r}: expected {expected}.")

@@ -6,7 +6,10 @@ A work directory holds ``run.json`` (the configuration and the data that were us
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import importlib
+import inspect
 import json
 import os
 import sys
@@ -20,8 +23,6 @@ from tfgan_ema import files
 from tfgan_ema.errors import UsageError, build, unknown
 
 if TYPE_CHECKING:
-    from keras.callbacks import Callback
-
     from tfgan_ema.data import Source
     from tfgan_ema.gan import GAN
 
@@ -41,6 +42,13 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value
     return flat
+
+
+def check(config: ConfigDict) -> None:
+    """Raises `UsageError` for unknown keys and wrong values; the parts check their own options."""
+    from configs import base
+
+    base.check(config)
 
 
 def plain(config: ConfigDict) -> dict[str, Any]:
@@ -66,18 +74,67 @@ def load_source(config: ConfigDict, name: str | None = None) -> Source:
     Raises:
         UsageError: it is not available, and there is no fallback.
     """
-    import zoo
     from tfgan_ema import data
 
     chosen = config.data
-    return data.load_first(
+    source = data.load_first(
         [name] if name else [known for known in (chosen.name, chosen.fallback) if known],
         split=chosen.split,
-        image_size=chosen.image_size or zoo.entry(config.network.kind).image_size,
+        image_size=_image_size(config),
         channels=chosen.channels,
         data_dir=chosen.data_dir,
         labels=chosen.labels,
     )
+    count = chosen.get("count")
+    if count is None:
+        return source
+    if count > source.count:
+        raise UsageError(
+            f"data.count {count}: {source.name} has {source.count} samples; choose at most that."
+        )
+    labels = None if source.labels is None else source.labels[:count]
+    return dataclasses.replace(source, samples=source.samples[:count], labels=labels)
+
+
+def outline(config: ConfigDict, name: str | None = None) -> Source:
+    """As `load_source`, but nothing is downloaded.
+
+    A set that is not on disk comes without samples, with the shape and the classes that its
+    catalogue gives.
+    """
+    import numpy as np
+
+    from tfgan_ema import cache, data
+    from tfgan_ema.data import catalog, sets
+
+    chosen, name = config.data, name or config.data.name
+    kind, _, argument = name.partition(":")
+    folder = Path(argument).expanduser()
+    if folder.is_dir() if kind == "folder" else data.on_disk(name, chosen.data_dir):
+        return load_source(config, name)
+    shape, names = (None, None, None), None
+    if kind == "tfds":
+        built, _ = catalog._find(argument, cache.cache_dir(chosen.data_dir))
+        image, label = catalog._keys(built)
+        shape = built.info.features[image].shape
+        names = tuple(built.info.features[label].names) if label else None
+    elif kind in sets.SETS:
+        shape, names = sets.SETS[kind].shape, sets.SETS[kind].class_names
+    size = _image_size(config) or shape[0]
+    if size is None:
+        raise UsageError(f"data.image_size None: {name} is not on disk, give its images' size.")
+    samples = np.zeros((0, size, size, chosen.channels or shape[2] or 3), "uint8")
+    labels = np.zeros(0, "int32") if names else None
+    source = data.Source(name, samples, labels, names and len(names), names)
+    return source.require_labels() if chosen.labels else source
+
+
+def _image_size(config: ConfigDict) -> int | None:
+    """What is configured, or else what the network of the zoo expects."""
+    import zoo
+
+    kind = config.network.kind
+    return config.data.image_size or (None if ":" in kind else zoo.entry(kind).image_size)
 
 
 def build_gan(config: ConfigDict, shape: tuple[int, ...], num_classes: int | None) -> GAN:
@@ -103,19 +160,19 @@ def build_gan(config: ConfigDict, shape: tuple[int, ...], num_classes: int | Non
     keras.utils.set_random_seed(config.seed)
     parts = plain(config)
     size = {"image_size": shape[0], "channels": shape[2]} if len(shape) == 3 else {}
-    network = functools.partial(zoo.build, **size, num_classes=num_classes)
-    generator, discriminator = _build("network", parts["network"], network)
+    size["num_classes"] = num_classes
+    generator, discriminator = _build("network", parts["network"], zoo.build, **size)
     if generator.output_shape[1:] != shape:
         raise UsageError(
             f"network {config.network.kind!r} makes samples of shape "
             f"{generator.output_shape[1:]}, the data have {shape}: choose another network or data "
             "set."
         )
-    prior = functools.partial(latents.get, dim=generator.inputs[0].shape[-1])
+    width = generator.inputs[0].shape[-1]
     gan = GAN(
         generator,
         discriminator,
-        latent=_build("latent", parts["latent"], prior),
+        latent=_build("latent", parts["latent"], latents.get, dim=width),
         loss=_build("loss", parts["loss"], losses.get),
         penalties=_build_all(parts["penalties"], penalties.get),
         averages=_build_all(parts["averages"], averaging.get),
@@ -138,16 +195,52 @@ def build_gan(config: ConfigDict, shape: tuple[int, ...], num_classes: int | Non
     return gan
 
 
-def _build(label: str, options: Mapping[str, Any] | None, get: Callable) -> Any:
-    """``get(kind, **options)``, where the kind is the label unless the options name another."""
+def _build(label: str, options: Mapping[str, Any] | None, get: Callable, **given: Any) -> Any:
+    """``get(kind, **given, **options)``; the kind is the label unless the options name another.
+
+    A kind ``MODULE:NAME`` is imported, and called with those of ``given`` that it takes.
+    """
     if options is None:
         return None
     if not isinstance(options, Mapping):
         raise UsageError(f"{label} {options!r}: expected its options, or None.")
+    kind, options = options.get("kind", label), {k: options[k] for k in options if k != "kind"}
+    if ":" in str(kind):
+        get = imported(label, kind)
+        takes = inspect.signature(get).parameters
+        given = {key: value for key, value in given.items() if key in takes}
+    else:
+        get = functools.partial(get, kind)
     try:
-        return get(options.get("kind", label), **{k: options[k] for k in options if k != "kind"})
+        return get(**given, **options)
     except TypeError as error:  # for example a text where a number was expected
         raise UsageError(f"{label} {options}: a value has a wrong type ({error}).") from error
+
+
+def imported(label: str, path: str) -> Callable:
+    """What ``MODULE:NAME`` names, for a part called ``label``; see `look_in`.
+
+    Raises:
+        UsageError: no such module, or nothing of that name in it.
+    """
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except (ImportError, ValueError) as error:
+        raise UsageError(
+            f"{label} {path!r}: {error}; expected MODULE:NAME of a module beside the configuration "
+            "or in the current folder."
+        ) from error
+    if found is None:
+        raise UsageError(f"{label} {path!r}: {module} has no {name!r}; name a class or a function.")
+    return found
+
+
+def look_in(folder: str | os.PathLike | None) -> None:
+    """Lets `imported` find modules of this folder and of the current one, after all others."""
+    for place in (folder, os.getcwd()):
+        if place is not None and str(place) not in sys.path:
+            sys.path.append(str(place))
 
 
 def _build_all(options: Mapping[str, Any] | None, get: Callable) -> list[Any]:
@@ -172,7 +265,7 @@ def _leak_or_top_k(kind: str, **options: Any) -> Any:
 
 
 def read_run(workdir: str | os.PathLike) -> dict[str, Any]:
-    """The content of ``run.json``: config, data (name, shape, num_classes), versions, device.
+    """The content of ``run.json``: config, data, versions, device; see `write_run`.
 
     Raises:
         UsageError: the folder is not a run's, or an older version's.
@@ -182,8 +275,8 @@ def read_run(workdir: str | os.PathLike) -> dict[str, Any]:
         run = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
-            f"{workdir} is not a work directory: it has no run.json; expected the --workdir of "
-            "`tfgan-ema train`."
+            f"{workdir} is not a work directory: it has no run.json; expected the folder of a run "
+            "of `tfgan-ema train`."
         ) from None
     except json.JSONDecodeError as error:
         raise UsageError(f"{path} is damaged ({error}): restore it or train anew.") from None
@@ -198,9 +291,13 @@ def read_run(workdir: str | os.PathLike) -> dict[str, Any]:
 
 
 def write_run(
-    workdir: str | os.PathLike, config: ConfigDict, source: Source, num_classes: int | None
+    workdir: str | os.PathLike,
+    config: ConfigDict,
+    source: Source,
+    num_classes: int | None,
+    folder: str | os.PathLike | None = None,
 ) -> None:
-    """Writes ``run.json``."""
+    """Writes ``run.json``; ``folder`` is where the modules of its own parts are, see `look_in`."""
     import importlib.metadata as metadata
 
     import keras
@@ -213,11 +310,22 @@ def write_run(
     run = {
         "format": FORMAT,
         "config": plain(config),
-        "data": {"name": source.name, "shape": list(source.shape), "num_classes": num_classes},
+        "data": {
+            "name": source.name,
+            "shape": list(source.shape),
+            "num_classes": num_classes,
+            "class_names": source.class_names,
+        },
         "versions": versions | {"tfgan_ema": __version__},
         "device": devices.device_kind(),
+        "folder": None if folder is None else str(folder),
     }
     files.write_text(Path(workdir) / "run.json", json.dumps(run, indent=2) + "\n")
+
+
+def class_names(workdir: str | os.PathLike) -> list[str] | None:
+    """The names of the classes of a run's data set, by index; ``None`` if they have none."""
+    return read_run(workdir)["data"].get("class_names")
 
 
 def load_run(workdir: str | os.PathLike, step: int | None = None) -> GAN:
@@ -233,13 +341,16 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> GAN:
     if not checkpoint.checkpoints(folder):
         raise UsageError(f"{workdir} has no checkpoint yet: train it until `checkpoint_every`.")
     data = run["data"]
+    look_in(run.get("folder"))
     gan = build_gan(ConfigDict(run["config"]), tuple(data["shape"]), data["num_classes"])
     checkpoint.restore(gan, folder, step)
     return gan
 
 
-def _claim(config: ConfigDict, workdir: Path, force: bool) -> dict[str, Any] | None:
+def recorded(config: ConfigDict, workdir: Path, force: bool) -> dict[str, Any] | None:
     """What is recorded of the run in ``workdir``, or ``None`` for a new one.
+
+    A run may always be given more steps; ``force`` allows every other change.
 
     Raises:
         UsageError: the folder holds something else, or a run with another configuration.
@@ -247,7 +358,7 @@ def _claim(config: ConfigDict, workdir: Path, force: bool) -> dict[str, Any] | N
     if not (workdir / "run.json").exists():
         if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
             raise UsageError(
-                f"--workdir={workdir} exists and holds no run: choose an empty or a new folder."
+                f"workdir={workdir} exists and holds no run: choose an empty or a new folder."
             )
         return None
     run = read_run(workdir)
@@ -255,129 +366,12 @@ def _claim(config: ConfigDict, workdir: Path, force: bool) -> dict[str, Any] | N
     differ = [
         f"{key} (was {old.get(key)!r}, now {new.get(key)!r})"
         for key in sorted({*old, *new})
-        if old.get(key) != new.get(key)
+        if old.get(key) != new.get(key) and not (key == "steps" and new[key] > old[key])
     ]
     if differ and not force:
         raise UsageError(
-            f"--workdir={workdir} belongs to a run with another configuration: "
-            f"{'; '.join(differ)}. Choose another folder, or pass --force_config to continue with "
-            "the new one."
+            f"workdir={workdir} belongs to a run with another configuration: "
+            f"{'; '.join(differ)}. Choose another folder, or pass force_config=True to continue "
+            "with the new one."
         )
     return run
-
-
-# Training
-
-
-def train(
-    config: ConfigDict,
-    workdir: str | os.PathLike | None,
-    strategy: Any,
-    *,
-    force_config: bool = False,
-    dry_run: bool = False,
-) -> int:
-    """Trains the run of a work directory, from its latest checkpoint if it has one.
-
-    Args:
-        config: see ``configs/base.py``.
-        workdir: where everything is written; a folder of another run is refused. ``None`` only for
-            a dry run.
-        strategy: from `tfgan_ema.engines.devices.strategy`.
-        force_config: continue even if the recorded configuration differs.
-        dry_run: print the resolved configuration, parameter counts and the first batch's shape,
-            and write nothing.
-
-    Returns:
-        0, or 1 when training stopped because it diverged.
-
-    Raises:
-        UsageError: bad configuration, data or folder.
-    """
-    from configs import base
-    from tfgan_ema import callbacks, checkpoint, data
-    from tfgan_ema.engines import devices
-
-    base.check(config)
-    run = None if workdir is None else _claim(config, Path(workdir), force_config)
-    replicas = strategy.num_replicas_in_sync
-    if config.batch_size % (replicas * config.accumulate):
-        raise UsageError(
-            f"batch_size {config.batch_size} over {replicas} replicas and accumulate "
-            f"{config.accumulate}: it must be divisible by their product."
-        )
-    source = load_source(config, run["data"]["name"] if run else None)
-    num_classes = source.num_classes if config.data.labels else None
-    with strategy.scope():
-        gan = build_gan(config, source.shape, num_classes)
-    if dry_run:
-        _describe(config, gan, source)
-        return 0
-    workdir = Path(workdir)
-    step = checkpoint.restore(gan, workdir / "checkpoints") or 0
-    chief = devices.is_chief(gan)
-    if chief and (run is None or force_config):
-        write_run(workdir, config, source, num_classes)
-    if step >= config.steps:
-        print(f"{workdir} is complete: {step} of {config.steps} steps.")
-        return 0
-    print(f"resuming at step {step}" if step else f"training {config.steps} steps")
-    batches = functools.partial(
-        data.pipeline,
-        source,
-        config.n_dis * config.batch_size,
-        seed=config.seed,
-        start=step,
-        flip=config.data.flip,
-        labels=num_classes is not None,
-    )
-    guard = callbacks.StopOnNaN(workdir)
-    gan.last_step = config.steps
-    gan.fit(
-        devices.distribute(strategy, lambda shard: batches(shard=shard)),
-        steps_per_epoch=config.steps - step,
-        callbacks=[guard, *_callbacks(config, workdir, source, chief)],
-        shuffle=False,  # the pipeline has done it
-        verbose=1 if sys.stdout.isatty() else 0,
-    )
-    if guard.message:
-        print(f"tfgan-ema train: {guard.message}", file=sys.stderr)
-        return 1
-    print(f"done: {workdir}")
-    return 0
-
-
-def _callbacks(config: ConfigDict, workdir: Path, source: Source, chief: bool) -> list[Callback]:
-    """What watches a run. The checkpoints come last, to hold what an evaluation has set."""
-    from tfgan_ema import callbacks, metrics, records
-
-    events = records.Events(workdir) if chief else None
-    points = source.batch(range(min(source.count, 2000)))[0] if len(source.shape) == 1 else None
-    found = [
-        callbacks.SampleGrid(
-            workdir,
-            every=config.sample_every,
-            count=64 if points is None else 2000,
-            seed=config.seed,
-            reference=points,
-            events=events,
-        ),
-        callbacks.MetricsLog(workdir, every=config.log_every, events=events),
-        callbacks.Checkpoint(workdir, every=config.checkpoint_every, keep=config.keep_checkpoints),
-    ]
-    if config.evaluate_every:
-        options = dict(config.evaluate, reference=config.evaluate.reference or source)
-        best = {key: options.pop(key) for key in ("best_metric", "smaller_is_better")}
-        evaluator = metrics.Evaluator(**options, seed=config.seed)
-        every = config.evaluate_every
-        found.insert(-1, callbacks.Evaluate(evaluator, workdir, every=every, events=events, **best))
-    return found
-
-
-def _describe(config: ConfigDict, gan: GAN, source: Source) -> None:
-    print(ConfigDict(plain(config)))
-    for player in (gan.generator, gan.discriminator):
-        print(f"{player.name}: {player.count_params():,} parameters")
-    print(f"data: {source.name}, {source.count:,} samples of shape {source.shape}")
-    rows = config.n_dis * config.batch_size
-    print(f"first batch: {(rows, *source.shape)} ({config.n_dis} x {config.batch_size} rows)")

@@ -20,7 +20,8 @@ def run(tmp_path_factory):
     import tensorflow as tf
 
     from configs import quickstart
-    from tfgan_ema.runs import load_run, train
+    from tfgan_ema.runs import load_run
+    from tfgan_ema.training import train
 
     config = quickstart.get_config()
     config.update(steps=2, batch_size=8)

@@ -5,7 +5,8 @@ resume an interrupted run, repeat the command: the result is the same. NAME is a
 with the package, such as quickstart, or the path of a file with get_config().
 
 --config.KEY=VALUE changes one key, for example --config.steps=20000 or --config.leak.beta=0.5; a
-part that is off is switched on, and None switches it off: --config.leak=None.
+part that is off is switched on, and None switches it off: --config.leak=None. Parts of your own are
+named by their module, beside the config or in the current folder: --config.loss.kind=MODULE:CLASS.
 """
 
 from __future__ import annotations
@@ -49,33 +50,43 @@ def _train(changes: list[str], values: command.Flags, positional: list[str]) -> 
         raise UsageError("--config is missing: for example --config=quickstart.")
     if values.workdir is None and not values.dry_run:
         raise UsageError("--workdir is missing: name the folder of the run.")
-    from configs import base, tables
-
-    config = tables.change(load_config(values.config), dict(map(_change, changes)))
-    base.check(config)
-    command.start_engine()
+    command.check_output("workdir", values.workdir, "folder")
+    from configs import tables
     from tfgan_ema import runs
+
+    config, folder = load_config(values.config)
+    tables.change(config, dict(map(_change, changes)))
+    runs.check(config)
+    command.start_engine()
+    from tfgan_ema import training
     from tfgan_ema.engines import devices
 
-    return runs.train(
+    return training.train(
         config,
         values.workdir,
         devices.strategy(values.strategy, values.tpu),
+        folder=folder,
         force_config=values.force_config,
         dry_run=values.dry_run,
     )
 
 
-def load_config(name: str) -> ConfigDict:
+def load_config(name: str) -> tuple[ConfigDict, Path | None]:
     """The experiment of ``PATH[:ROW]``, or ``NAME[:ROW]`` for a config of the package.
+
+    Returns:
+        The configuration and the folder of a file of one's own, whose modules can be imported.
 
     Raises:
         UsageError: no such file or row.
     """
     import configs
+    from tfgan_ema import runs
 
     path, _, row = name.partition(":")
-    if not Path(path).is_file():
+    own = Path(path).resolve().parent if Path(path).is_file() else None
+    runs.look_in(own)
+    if own is None:
         folder = Path(configs.__file__).parent
         known = {p.stem for p in folder.glob("*.py")} - {"__init__", "base", "tables"}
         if Path(path).stem not in known:
@@ -86,7 +97,7 @@ def load_config(name: str) -> ConfigDict:
         raise UsageError(f"--config={name}: the file has no get_config().")
     if row and not inspect.signature(get_config).parameters:
         raise UsageError(f"--config={name}: the file holds one experiment; leave out :{row}.")
-    return get_config(row) if row else get_config()
+    return get_config(row) if row else get_config(), own
 
 
 def _change(word: str) -> tuple[str, Any]:

@@ -18,7 +18,7 @@ from tfgan_ema.callbacks import GAP
 from tfgan_ema.lab.commands import report as command
 from tfgan_ema.lab.reports import interpolation, pages, pictures
 from tfgan_ema.lab.reports import run as report
-from tfgan_ema.runs import train
+from tfgan_ema.training import train
 
 STEPS = [2, 4, 6]
 

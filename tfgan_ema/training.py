@@ -1,0 +1,181 @@
+"""Training the run of a work directory: what is checked first, what watches, what is written."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_collections import ConfigDict
+
+from tfgan_ema import runs
+from tfgan_ema.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from keras.callbacks import Callback
+
+    from tfgan_ema.data import Source
+    from tfgan_ema.gan import GAN
+    from tfgan_ema.metrics import Evaluator
+
+
+def train(
+    config: ConfigDict,
+    workdir: str | os.PathLike | None,
+    strategy: Any,
+    *,
+    folder: str | os.PathLike | None = None,
+    force_config: bool = False,
+    dry_run: bool = False,
+) -> int:
+    """Trains the run of a work directory, from its latest checkpoint if it has one.
+
+    Args:
+        config: see ``configs/base.py``.
+        workdir: where everything is written; a folder of another run is refused. ``None`` only for
+            a dry run.
+        strategy: from `tfgan_ema.engines.devices.strategy`.
+        folder: where modules with parts of one's own are, besides the current folder.
+        force_config: continue even if the recorded configuration differs.
+        dry_run: check everything, print the resolved configuration, parameter counts and the first
+            batch's shape, and write nothing; the data need not be on disk.
+
+    Returns:
+        0, or 1 when training stopped because it diverged.
+
+    Raises:
+        UsageError: bad configuration, data or folder.
+    """
+    from tfgan_ema import callbacks, checkpoint, data
+    from tfgan_ema.engines import devices
+
+    runs.check(config)
+    runs.look_in(folder)
+    run = None if workdir is None else runs.recorded(config, Path(workdir), force_config)
+    replicas = strategy.num_replicas_in_sync
+    if config.batch_size % (replicas * config.accumulate):
+        raise UsageError(
+            f"batch_size {config.batch_size} over {replicas} replicas and accumulate "
+            f"{config.accumulate}: it must be divisible by their product."
+        )
+    load = runs.outline if dry_run else runs.load_source
+    source = load(config, run["data"]["name"] if run else None)
+    num_classes = source.num_classes if config.data.labels else None
+    with strategy.scope():
+        gan = runs.build_gan(config, source.shape, num_classes)
+    evaluator = _evaluator(config, source) if config.evaluate_every else None
+    own = [runs.imported("callback", path)() for path in config.callbacks or ()]
+    if dry_run:
+        _describe(config, gan, source)
+        return 0
+    workdir = Path(workdir)
+    step = checkpoint.restore(gan, workdir / "checkpoints") or 0
+    chief = devices.is_chief(gan)
+    if chief and (run is None or run["config"] != runs.plain(config)):
+        runs.write_run(workdir, config, source, num_classes, folder)
+    if step >= config.steps:
+        print(f"{workdir} is complete: {step} of {config.steps} steps.")
+        return 0
+    print(f"resuming at step {step}" if step else f"training {config.steps} steps")
+    batches = functools.partial(
+        data.pipeline,
+        source,
+        config.n_dis * config.batch_size,
+        seed=config.seed,
+        start=step,
+        flip=config.data.flip,
+        labels=num_classes is not None,
+    )
+    guard = callbacks.StopOnNaN(workdir)
+    gan.last_step = config.steps
+    try:
+        gan.fit(
+            devices.distribute(strategy, lambda shard: batches(shard=shard)),
+            steps_per_epoch=config.steps - step,
+            callbacks=[guard, *_callbacks(config, workdir, source, chief, evaluator), *own],
+            shuffle=False,  # the pipeline has done it
+            verbose=1 if sys.stdout.isatty() else 0,
+        )
+    except OSError as error:
+        kept = map(str, checkpoint.checkpoints(workdir / "checkpoints"))
+        error.add_note(f"Checkpoints that are kept: {', '.join(kept) or 'none'}.")
+        raise
+    if guard.message:
+        print(f"tfgan-ema train: {guard.message}", file=sys.stderr)
+        return 1
+    print(f"done: {workdir}")
+    return 0
+
+
+def _evaluator(config: ConfigDict, source: Source) -> Evaluator:
+    """What scores a run.
+
+    Raises:
+        UsageError: metrics, options or a reference that are unknown or do not fit the data.
+    """
+    from tfgan_ema import data, metrics
+
+    options = dict(config.evaluate)
+    best, _ = options.pop("best_metric"), options.pop("smaller_is_better")
+    name = options.pop("reference")
+    if name and not (":" in name or name in data.names() or Path(name).exists()):
+        known = [*data.names(), "folder:PATH", "tfds:NAME", "a folder of images", "an npz file"]
+        raise unknown("evaluate.reference", name, known)
+    evaluator = metrics.Evaluator(
+        **options, reference=name or source, seed=config.seed, data_dir=config.data.data_dir
+    )
+    points = len(source.shape) == 1
+    for metric, found in evaluator.metrics.items():
+        if (found.space == "points") != points:
+            what = "points" if points else "images"
+            raise UsageError(f"metric {metric!r}: the data are {what}; choose a metric of {what}.")
+    names = [name for metric in evaluator.metrics.values() for name in metric.results]
+    if best is not None and best not in names:
+        raise unknown("evaluate.best_metric", best, names)
+    return evaluator
+
+
+def _callbacks(
+    config: ConfigDict, workdir: Path, source: Source, chief: bool, evaluator: Evaluator | None
+) -> list[Callback]:
+    """What watches a run. The checkpoints come last, to hold what an evaluation has set."""
+    from tfgan_ema import callbacks, records
+
+    events = records.Events(workdir) if chief else None
+    points = source.batch(range(min(source.count, 2000)))[0] if len(source.shape) == 1 else None
+    found = [
+        callbacks.SampleGrid(
+            workdir,
+            every=config.sample_every,
+            count=64 if points is None else 2000,
+            seed=config.seed,
+            reference=points,
+            events=events,
+        ),
+        callbacks.MetricsLog(workdir, every=config.log_every, events=events),
+        callbacks.Checkpoint(workdir, every=config.checkpoint_every, keep=config.keep_checkpoints),
+    ]
+    if evaluator:
+        first, *_ = evaluator.metrics.values()  # rows of an earlier run may begin with another
+        score = callbacks.Evaluate(
+            evaluator,
+            workdir,
+            every=config.evaluate_every,
+            best_metric=config.evaluate.best_metric or first.results[0],
+            smaller_is_better=config.evaluate.smaller_is_better,
+            events=events,
+        )
+        found.insert(-1, score)
+    return found
+
+
+def _describe(config: ConfigDict, gan: GAN, source: Source) -> None:
+    print(ConfigDict(runs.plain(config)))
+    for player in (gan.generator, gan.discriminator):
+        print(f"{player.name}: {player.count_params():,} parameters")
+    count = f"{source.count:,}" if source.count else "not on disk,"
+    print(f"data: {source.name}, {count} samples of shape {source.shape}")
+    rows = config.n_dis * config.batch_size
+    print(f"first batch: {(rows, *source.shape)} ({config.n_dis} x {config.batch_size} rows)")
