@@ -1,5 +1,6 @@
 """Exported models against the GAN they came from, also in a process without this package."""
 
+import shutil
 import subprocess
 import sys
 
@@ -105,13 +106,48 @@ def test_conditional_models_take_labels(tmp_path):
     toy.fit(model, 1)
     loaded = export.load_generator(export.saved_model(model, tmp_path / "model"))
     np.testing.assert_array_equal(loaded.sample(9, 2), model.sample(9, 2))
-    np.testing.assert_array_equal(loaded.sample(9, 2, label=1), model.sample(9, 2, labels=[1] * 9))
+    labels = np.arange(70) % 3
+    np.testing.assert_array_equal(
+        loaded.sample(70, 2, labels=labels), model.sample(70, 2, labels=labels)
+    )
+    assert loaded.sample(0, labels=np.zeros(0, int)).shape == (0, 8, 8, 3)
     latent = np.zeros((2, 6), "float32")
     np.testing.assert_allclose(
         loaded([latent, np.array([0, 2])]), model.generate(latent, [0, 2]), atol=1e-6
     )
     with pytest.raises(tf.errors.InvalidArgumentError, match="label"):
         loaded([latent, np.array([0, 3])])
+    cases = ([0, 3], "labels from 0 to 3: expected 0 to 2"), ([-1], "from -1"), ([0.5], "integers")
+    for labels, message in cases:
+        with pytest.raises(UsageError, match=message):
+            loaded.sample(len(labels), labels=labels)
+
+
+def test_class_names_lie_beside_the_model(tmp_path):
+    model = toy.gan(num_classes=3)
+    names = ["cat", "two\nlines", "ß"]
+    folder = export.saved_model(model, tmp_path / "named", class_names=names)
+    assert export.load_generator(folder).class_names == tuple(names)
+    moved = export.copy(folder, tmp_path / "copy")
+    assert export.load_generator(moved).class_names == tuple(names)
+    folder = export.saved_model(model, tmp_path / "plain")
+    assert export.load_generator(folder).class_names == ("0", "1", "2")
+    shutil.rmtree(folder / "assets.extra")  # as version 0.1.0 exported it
+    old = export.load_generator(folder)
+    assert old.class_names is None
+    with pytest.raises(UsageError, match="label 7: the generator has fewer classes"):
+        old.sample(2, labels=[7, 0])
+
+
+def test_a_full_disk_is_an_error_that_names_the_folder(trained, tmp_path, monkeypatch):
+    def save(*arguments, **options):
+        raise tf.errors.OutOfRangeError(None, None, "File too large")
+
+    monkeypatch.setattr(tf.saved_model, "save", save)
+    with pytest.raises(OSError, match="No space left") as caught:
+        export.saved_model(trained, tmp_path / "model")
+    assert caught.value.filename == str(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
 
 
 def test_bad_requests_are_refused(folder):
@@ -126,14 +162,16 @@ def test_bad_requests_are_refused(folder):
     for bad, words in [
         (lambda: loaded.sample(-1), "count -1"),
         (lambda: loaded.sample(5000), "at most 4096"),
-        (lambda: loaded.sample(1, label=0), "unconditional"),
+        (lambda: loaded.sample(1, labels=[0]), "unconditional"),
+        (lambda: loaded.sample(1, seed=2**63), "seed 9223372036854775808: expected a whole number"),
+        (lambda: loaded.sample(1, seed=0.5), "seed 0.5"),
     ]:
         with pytest.raises(UsageError, match=words):
             bad()
 
 
 def test_nothing_is_overwritten_unasked(trained, folder, tmp_path):
-    with pytest.raises(UsageError, match="exists"):
+    with pytest.raises(UsageError, match="pass overwrite=True"):
         export.saved_model(trained, folder)
     (tmp_path / "precious.txt").write_text("x")
     with pytest.raises(UsageError, match="not a SavedModel"):

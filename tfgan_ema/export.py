@@ -7,19 +7,28 @@ Signatures:
 - ``sample``: ``count`` int32 scalar, ``seed`` int64 scalar -> ``images`` uint8, bit-equal to
   `GAN.sample`; labels of a conditional generator are drawn;
 - ``sample_label`` (conditional only): also ``label`` int32 scalar, one class for all.
+
+The names of a conditional generator's classes lie in ``assets.extra/class_names.json``, which TF
+Serving ignores.
 """
 
 from __future__ import annotations
 
+import errno
 import functools
+import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tfgan_ema import engines, files, latents
 from tfgan_ema.errors import UsageError
 from tfgan_ema.sampling import CHUNK, chunk_of
+from tfgan_ema.validation import checked_labels
 
 engines.require_tensorflow("a SavedModel")
 import tensorflow as tf  # noqa: E402
@@ -32,6 +41,8 @@ if TYPE_CHECKING:
     from tfgan_ema.gan import GAN
 
 MOST_SAMPLES = 4096
+_CLASS_NAMES = "assets.extra/class_names.json"
+_PARTS = ("saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra")
 
 
 def saved_model(
@@ -40,6 +51,7 @@ def saved_model(
     *,
     average: int | str = 0,
     truncation: float | None = None,
+    class_names: Sequence[str] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Writes a SavedModel that loads with TensorFlow alone.
@@ -49,6 +61,7 @@ def saved_model(
         folder: where to; must not exist unless ``overwrite``.
         average: an index or a name of the averages, or ``"raw"`` for the generator as trained.
         truncation: threshold of a truncated normal latent, fixed in ``sample``.
+        class_names: of a conditional generator, kept beside it; ``None`` means 0, 1, 2, ...
         overwrite: whether an existing SavedModel is replaced.
 
     Returns:
@@ -57,17 +70,53 @@ def saved_model(
     Raises:
         UsageError: the folder exists, or a value out of range.
     """
-    folder = Path(folder)
     latents.check_truncation(truncation)
-    if folder.exists():
-        if not overwrite:
-            raise UsageError(f"{folder} exists: choose another folder, or pass --overwrite.")
-        if any(folder.iterdir()) and not (folder / "saved_model.pb").exists():
-            raise UsageError(f"{folder} is not a SavedModel: it will not be overwritten.")
+    _check_target(Path(folder), overwrite)
     module, signatures = _module(gan, gan.ready_generator(average), truncation)
     with files.replacing(folder) as temporary:
-        tf.saved_model.save(module, str(temporary), signatures=signatures)
-    return folder
+        try:
+            tf.saved_model.save(module, str(temporary), signatures=signatures)
+        except (tf.errors.OutOfRangeError, tf.errors.ResourceExhaustedError) as error:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        if gan.num_classes is not None:
+            names = class_names or [str(label) for label in range(gan.num_classes)]
+            files.write_text(temporary / _CLASS_NAMES, json.dumps([*names]))
+    return Path(folder)
+
+
+def copy(model: Path, folder: str | os.PathLike, *, overwrite: bool = False) -> Path:
+    """Copies an exported generator, without cards or pictures that lie beside it.
+
+    Returns:
+        The new folder.
+
+    Raises:
+        UsageError: no exported generator, or the folder exists.
+    """
+    _check_model(model)
+    _check_target(Path(folder), overwrite)
+    with files.replacing(folder) as temporary:
+        temporary.mkdir()
+        for part in (model / name for name in _PARTS):
+            if part.exists():
+                (shutil.copytree if part.is_dir() else shutil.copy)(part, temporary / part.name)
+    return Path(folder)
+
+
+def _check_target(folder: Path, overwrite: bool) -> None:
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise UsageError(f"{folder} exists: choose another folder, or pass overwrite=True.")
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / "saved_model.pb").exists()):
+        raise UsageError(f"{folder} is not a SavedModel: it will not be overwritten.")
+
+
+def _check_model(folder: Path) -> None:
+    if not (folder / "saved_model.pb").is_file():
+        raise UsageError(
+            f"{folder} holds no SavedModel: expected a folder that `tfgan-ema export` wrote."
+        )
 
 
 def _module(
@@ -138,7 +187,13 @@ def _module(
 
 
 class ExportedGenerator:
-    """An exported generator, loaded without its GAN; callable like one, but fixed."""
+    """An exported generator, loaded without its GAN; callable like one, but fixed.
+
+    Attributes:
+        signatures: those of the SavedModel.
+        class_names: of a conditional generator's classes by index; ``None`` of an unconditional
+            one, or where version 0.1.0 exported it.
+    """
 
     def __init__(self, folder: str | os.PathLike) -> None:
         """Loads ``folder``.
@@ -146,15 +201,14 @@ class ExportedGenerator:
         Raises:
             UsageError: no exported generator is there.
         """
-        if not (Path(folder) / "saved_model.pb").is_file():
-            raise UsageError(
-                f"{folder} holds no SavedModel: expected a folder that `tfgan-ema export` wrote."
-            )
+        _check_model(Path(folder))
         self._module = tf.saved_model.load(str(folder))  # the signatures die with the module
         missing = {"serving_default", "sample"} - set(self._module.signatures)
         if missing:
             raise UsageError(f"{folder} lacks the signature {min(missing)!r}: export it anew.")
         self.signatures = self._module.signatures
+        names = Path(folder) / _CLASS_NAMES
+        self.class_names = tuple(json.loads(names.read_text())) if names.is_file() else None
 
     def __call__(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """Images in [-1, 1] for latents, or for [latents, labels]."""
@@ -162,25 +216,39 @@ class ExportedGenerator:
         labels = {"label": tf.cast(label[0], tf.int32)} if label else {}
         return self.signatures["serving_default"](latent=latent, **labels)["images"]
 
-    def sample(self, count: int, seed: int = 0, label: int | None = None) -> Any:
+    @property
+    def conditional(self) -> bool:
+        """Whether the generator takes labels."""
+        return "sample_label" in self.signatures
+
+    def sample(self, count: int, seed: int = 0, *, labels: Any = None) -> np.ndarray:
         """As `GAN.sample`, up to `MOST_SAMPLES` at once.
 
         Raises:
-            UsageError: a count out of range, or a label for an unconditional generator.
+            UsageError: a value out of range, or labels for an unconditional generator.
         """
         if count < 0:
             raise UsageError(f"count {count}: expected 0 or more samples.")
-        if label is not None and "sample_label" not in self.signatures:
-            raise UsageError(f"label {label} for an unconditional generator: leave it out.")
         if count > MOST_SAMPLES:
             raise UsageError(
                 f"count {count}: one request draws at most {MOST_SAMPLES}; ask several times, with "
                 "another seed each time."
             )
-        name = "sample" if label is None else "sample_label"
-        extra = {} if label is None else {"label": tf.constant(label, tf.int32)}
-        request = {"count": tf.constant(count, tf.int32), "seed": tf.constant(seed, tf.int64)}
-        return self.signatures[name](**request, **extra)["images"].numpy()
+        classes = len(self.class_names or ()) or tf.int32.max  # unknown of old exports
+        labels = checked_labels(labels, count, classes if self.conditional else None)
+        seed = tf.constant(latents.checked_seed(seed), tf.int64)
+        request = {"count": tf.constant(count, tf.int32), "seed": seed}
+        if labels is None or not count:
+            return self.signatures["sample"](**request)["images"].numpy()
+        drawn = {label: self._sample_label(label, request) for label in np.unique(labels)}
+        return np.stack([drawn[label][row] for row, label in enumerate(labels)])
+
+    def _sample_label(self, label: np.int32, request: dict[str, tf.Tensor]) -> np.ndarray:
+        try:
+            drawn = self.signatures["sample_label"](**request, label=tf.constant(label))
+        except tf.errors.InvalidArgumentError as error:
+            raise UsageError(f"label {label}: the generator has fewer classes.") from error
+        return drawn["images"].numpy()
 
 
 def load_generator(folder: str | os.PathLike) -> Callable[..., Any]:

@@ -74,6 +74,14 @@ def check_truncation(truncation: float | None) -> None:
         )
 
 
+def checked_seed(seed: Any) -> int:
+    """A seed as Python's integer; raises `UsageError` unless it is one of 64 bits."""
+    seed = whole("seed", seed, least=None)
+    if not -(2**63) <= seed < 2**63:
+        raise UsageError(f"seed {seed}: expected a whole number from -2^63 to 2^63 - 1.")
+    return seed
+
+
 @dataclasses.dataclass(frozen=True)
 class Normal(Part):
     """z ~ N(0, I) in ``dim`` dimensions.

@@ -109,6 +109,7 @@ def sample(
     """
     if count < 0:
         raise UsageError(f"count {count}: expected 0 or more samples.")
+    seed = latents.checked_seed(seed)
     latents.check_truncation(truncation)
     labels = validation.checked_labels(labels, count, gan.num_classes)
     generator = gan.ready_generator(average)

@@ -37,7 +37,7 @@ def card(name: str) -> dict[str, Any]:
 
 
 def load(name: str) -> ExportedGenerator:
-    """A shipped model: callable on latents, with ``sample(count, seed)``.
+    """A shipped model: callable on latents, with ``sample(count, seed, labels=...)``.
 
     Needs TensorFlow, whatever Keras's backend.
 

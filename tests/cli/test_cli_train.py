@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from configs import base
-from tfgan_ema import checkpoint, records, runs
+from tfgan_ema import checkpoint, records, training
 from tfgan_ema.cli import export, main, sample, train
 from tfgan_ema.engines import devices
 
@@ -39,6 +39,9 @@ def get_config():
     config.log_every = 7
     return config
 """
+
+
+EVALUATED = "--config.evaluate_every=10"
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +76,9 @@ def test_a_run_writes_its_files(finished):
     run = json.loads((finished / "run.json").read_text())
     assert run["format"] == 2
     assert run["config"]["averages"]["slow"]["decay"] == 0.9
-    assert run["data"] == {"name": "digits", "shape": [16, 16, 1], "num_classes": None}
+    names = list("0123456789")
+    data = {"name": "digits", "shape": [16, 16, 1], "num_classes": None, "class_names": names}
+    assert run["data"] == data
 
 
 def alone(config, workdir):
@@ -184,7 +189,7 @@ def test_steps_and_intervals_share_no_divisor(tmp_path):
     config.data.name = "ring"
     config.steps, config.steps_per_execution, config.batch_size = 5001, 10, 8
     config.log_every, config.sample_every, config.checkpoint_every = 100, 150, 1005
-    assert runs.train(config, tmp_path / "w", devices.strategy("cpu")) == 0
+    assert training.train(config, tmp_path / "w", devices.strategy("cpu")) == 0
     rows = records.read_table(tmp_path / "w" / "metrics.csv")
     assert [int(row["step"]) for row in rows] == list(range(100, 5001, 100))
     pictures = sorted(path.name for path in (tmp_path / "w" / "samples").iterdir())
@@ -275,6 +280,21 @@ def test_a_dry_run_writes_nothing(config, tmp_path, capsys):
         (["--config.data.name=imagenot"], "imagenot"),
         (["--config.latent.kind=gauss"], "unknown latent prior 'gauss'"),
         (["--config.accumulate=3"], "accumulate 3"),
+        (["--config.data.count=0"], "data.count 0: expected a whole number >= 1"),
+        (["--config.data.count=1798"], "data.count 1798: digits has 1797 samples"),
+        (["--config.loss.kind=nowhere:Loss"], "loss 'nowhere:Loss': No module named 'nowhere'"),
+        (["--config.loss.kind=json:Loss"], "loss 'json:Loss': json has no 'Loss'"),
+        (["--config.loss.kind=:Loss"], "expected MODULE:NAME"),
+        (["--config.callbacks=json:x"], "callbacks 'json:x': expected tuple"),
+        (["--config.callbacks=('json:x',)"], "callback 'json:x': json has no 'x'"),
+        ([EVALUATED, "--config.evaluate.metrics=('fdi',)"], "did you mean 'fid'"),
+        ([EVALUATED, "--config.evaluate.metrics=('w1',)"], "the data are images"),
+        ([EVALUATED, "--config.evaluate.samples=1"], "samples 1: expected at least 2"),
+        (
+            [EVALUATED, "--config.evaluate.best_metric=fdi"],
+            "evaluate.best_metric 'fdi': did you mean",
+        ),
+        ([EVALUATED, "--config.evaluate.reference=cifra10"], "did you mean 'cifar10'"),
         (["--config.leak.start_step=auto"], "evaluate_every"),
         (["--strategy=tpu"], "no TPU answers"),
         (["--strategy=gpu"], "no GPU"),
@@ -298,6 +318,8 @@ def test_wrong_input_is_one_line_exit_2_and_touches_nothing(
     assert len(lines) == 1
     assert message in lines[0]
     assert not workdir.exists()
+    if "folder:" not in words[0]:  # may come later, and is said not to be on disk
+        assert run_train(config, workdir, *words, "--dry_run") == 2
 
 
 def test_batch_must_divide_over_replicas(config, tmp_path, capsys):
@@ -400,7 +422,20 @@ def test_a_folder_with_other_files_is_refused(config, tmp_path, capsys):
     [
         (export, ["--workdir={0}/none", "--out={0}/m"], "is not a work directory"),
         (export, ["--workdir={0}/empty", "--out={0}/m"], "has no checkpoint yet"),
-        (export, ["--out={0}/m"], "--workdir is missing"),
+        (export, ["--out={0}/m"], "give either --workdir"),
+        (export, ["--workdir={1}"], "--out is missing"),
+        (export, ["--workdir={1}", "--out={1}/run.json/m"], "cannot be written in {1}/run.json"),
+        (export, ["--workdir={1}", "--out={1}"], "{1} exists: choose another folder, or pass --ov"),
+        (
+            sample,
+            ["--workdir={1}", "--out={1}/run.json/m.png"],
+            "cannot be written in {1}/run.json",
+        ),
+        (
+            sample,
+            ["--workdir={1}", "--out={0}/m", "--seed=9223372036854775808"],
+            "seed 92233720368",
+        ),
         (export, ["--workdir={1}", "--out={0}/m", "--average=foo"], "average 'foo'"),
         (export, ["--workdir={1}", "--out={0}/m", "--step=7"], "no checkpoint of step 7"),
         (sample, ["--out={0}/m.png"], "give either --workdir"),
@@ -417,7 +452,7 @@ def test_wrong_requests_to_sample_and_export(finished, tmp_path, capsys, command
     (tmp_path / "empty" / "run.json").write_text((finished / "run.json").read_text())
     assert command.main(["tfgan-ema", *(w.format(tmp_path, finished) for w in words)]) == 2
     error = capsys.readouterr().err
-    assert message in error
+    assert message.format(tmp_path, finished) in error
     assert len(error.strip().splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 import zoo
 from configs import shipped as recipes
-from tfgan_ema import checkpoint, export, runs
+from tfgan_ema import checkpoint, export, runs, training
 from tfgan_ema.cli import main
 from tfgan_ema.errors import UsageError
 from tfgan_ema.lab.reports import cards, gallery
@@ -36,7 +36,7 @@ def trained(workdir, row, **changes):
 
     config = recipes.get_config(row)
     config.update_from_flattened_dict(changes)
-    assert runs.train(config, workdir, tf.distribute.get_strategy()) == 0
+    assert training.train(config, workdir, tf.distribute.get_strategy()) == 0
     return workdir
 
 
@@ -165,7 +165,7 @@ def test_what_cannot_be_shipped_is_refused_and_leaves_nothing(
     run, models, exports, monkeypatch, tmp_path
 ):
     before = {p: p.stat().st_mtime_ns for p in exports.rglob("*")}
-    with pytest.raises(UsageError, match="pass --overwrite"):
+    with pytest.raises(UsageError, match="pass overwrite=True"):
         cards.add("ring_mlp", run)
     with pytest.raises(UsageError, match="ships no raw weights"):
         cards.add("grid_mlp", run, average="raw")

@@ -68,7 +68,7 @@ def add(
     workdir = Path(workdir)
     recipe = recipes.get_config(name)
     if name in shipped.names() and not overwrite:
-        raise UsageError(f"{shipped.folder(name)} exists: pass --overwrite to replace it.")
+        raise UsageError(f"{shipped.folder(name)} exists: pass overwrite=True to replace it.")
     run, gan = runs.read_run(workdir), runs.load_run(workdir)
     config = ConfigDict(run["config"])
     if gan.steps_done < config.steps:
@@ -80,7 +80,8 @@ def add(
         raise UsageError(f"average {average!r}: expected an average; the zoo ships no raw weights.")
     evaluator = _evaluator(run, metrics, samples)
     with files.replacing(shipped.FOLDER / name) as folder:
-        export.saved_model(gan, folder, average=chosen.name)
+        names = run["data"].get("class_names")
+        export.saved_model(gan, folder, average=chosen.name, class_names=names)
         size = _checked_size(name, folder)
         count = IMAGES if len(gan.generator.output_shape) == 4 else POINTS
         first = gan.sample(count, 0, average=chosen.name)
