@@ -76,9 +76,9 @@ def for_training(
     if kind == "arrays":
         return _shuffled(gan, *arrays(gan.form, x, y), batch_size or BATCH_SIZE, shuffle, steps)
     feed = Feed(x, options={"steps_per_epoch": steps, "shuffle": shuffle and kind == "PyDataset"})
-    _read(feed, kind, gan.form, batch_size, gan.n_dis, of_one_size=True)
-    if steps is None and _is_endless(kind, feed.x):
+    if steps is None and _is_endless(kind, x):
         raise UsageError("data without an end: set steps_per_epoch, the generator steps an epoch.")
+    _read(feed, kind, gan.form, batch_size, gan.n_dis, of_one_size=True)
     return feed
 
 
@@ -94,11 +94,11 @@ def for_evaluation(
     if kind == "arrays":
         images, labels = arrays(gan.form, x, y)
         return Feed(images, labels, options={"batch_size": batch_size or BATCH_SIZE})
+    used_up = kind == "generator" and argument == "validation_steps"
+    if steps is None and (used_up or _is_endless(kind, x)):
+        raise UsageError(f"data without a known end: set {argument}, the batches to evaluate.")
     feed = Feed(x)
     _read(feed, kind, gan.form, batch_size, 1, of_one_size=False)
-    used_up = kind == "generator" and argument == "validation_steps"
-    if steps is None and (used_up or _is_endless(kind, feed.x)):
-        raise UsageError(f"data without a known end: set {argument}, the batches to evaluate.")
     return feed
 
 

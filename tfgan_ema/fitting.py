@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import keras
+from keras import tree
 
 from tfgan_ema import feed, monitors, validation
 from tfgan_ema.engines import Tensor, devices
@@ -90,6 +91,14 @@ def fit(
         train.options["validation_data"] = (held_out.x, held_out.y)
         train.options["validation_batch_size"] = held_out.options.get("batch_size")
     _set_rows(gan, train.rows)
+    steps = train.options["steps_per_epoch"]
+    if steps is None and gan.steps_per_execution > 1 and _replicas(gan) > 1:
+        raise UsageError(
+            f"steps_per_execution {gan.steps_per_execution} under {_replicas(gan)} replicas and "
+            "data with an end: repeat() the dataset and set steps_per_epoch."
+        )
+    if steps is not None and steps % gan.steps_per_execution:
+        callbacks = [*tree.flatten(callbacks or []), _EndOfEpoch(steps)]
     with train.reading(), held_out.reading():
         return keras.Model.fit(
             gan,
@@ -182,11 +191,10 @@ def predict(gan: GAN, x: Any, *args: Any, **kwargs: Any) -> Any:
     Raises:
         UsageError: latents or labels that the generator does not take.
     """
-    conditional = gan.num_classes is not None
     if hasattr(x, "__array__") or isinstance(x, list | tuple):
-        latent, labels = (*x, None)[:2] if conditional and len(x) == 2 else (x, None)
-        latent, labels = validation.checked_inputs(gan, latent, labels)
-        x = [latent, labels] if conditional else latent
+        pair = gan.num_classes is not None and isinstance(x, list | tuple) and len(x) == 2
+        latent, labels = validation.checked_inputs(gan, *(x if pair else (x, None)))
+        x = latent if labels is None else [latent, labels]
     return gan.ready_generator().predict(x, *args, **kwargs)
 
 
@@ -199,9 +207,27 @@ def _check_call(gan: GAN, class_weight: Any, sample_weight: Any) -> None:
         raise UsageError("the GAN has no optimizers yet: call gan.compile() first.")
 
 
+class _EndOfEpoch(keras.callbacks.Callback):
+    """Shortens the last execution of an epoch, whose steps are no multiple of those of one."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.model.epoch_end = self.model.steps_done + self.steps
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.model.epoch_end = None
+
+
+def _replicas(gan: GAN) -> int:
+    return devices.strategy_of(gan).num_replicas_in_sync
+
+
 def _set_rows(gan: GAN, rows: int | None) -> None:
     """Makes ready for steps of so many rows; the step's program is made for one number of them."""
-    replicas = devices.strategy_of(gan).num_replicas_in_sync
+    replicas = _replicas(gan)
     if rows is not None and rows % (replicas * gan.n_dis * gan.accumulate):
         raise UsageError(
             f"steps of {rows} rows for n_dis {gan.n_dis}, accumulate {gan.accumulate} and "

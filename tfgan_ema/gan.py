@@ -112,6 +112,7 @@ class GAN(keras.Model):
         self.update_order, self.track_gradients = update_order, track_gradients
         self.seed = self._checked_seed(seed)
         self.last_step: int | None = None
+        self.epoch_end: int | None = None
         self.players = self._join(self.engine, generator, discriminator)
         self.form, self.rows = Form(self.players.sample_shape, num_classes), None
         self._check_parts()
@@ -336,7 +337,8 @@ class GAN(keras.Model):
 
     def make_train_function(self, force: bool = False) -> None:
         def steps_left() -> int | None:
-            return None if self.last_step is None else self.last_step - self.steps_done
+            ends = [end for end in (self.last_step, self.epoch_end) if end is not None]
+            return min(ends) - self.steps_done if ends else None
 
         if self.train_function is None or force:
             self.train_function = self.engine.compile_step(self, self.train_step, steps_left)
@@ -377,6 +379,7 @@ class GAN(keras.Model):
         return list(self.trackers.values())
 
     from_config, save = classmethod(saving.from_config), saving.save
+    export, quantize = saving.export, saving.quantize
     compile, compile_from_config = compiling.compile, compiling.compile_from_config
     get_compile_config = compiling.get_compile_config
     fit, evaluate, predict, call = fitting.fit, fitting.evaluate, fitting.predict, fitting.call

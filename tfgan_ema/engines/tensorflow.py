@@ -241,8 +241,8 @@ def compile_step(
             one_step, reduce_retracing=True, autograph=False, jit_compile=model.jit_compile
         )
 
-    def whole_execution(iterator: Any, steps: Tensor) -> Report:
-        logs = one_step(next(iterator))
+    def whole_execution(data: Any, iterator: Any, steps: Tensor) -> Report:
+        logs = one_step(data)
         if most == 1:
             return logs
         return tf.while_loop(
@@ -251,11 +251,11 @@ def compile_step(
             (tf.constant(1), logs),
         )[1]
 
-    def until_the_data_end(iterator: Any, steps: Tensor) -> Report:
+    def until_the_data_end(data: Any, iterator: Any, steps: Tensor) -> Report:
         def following(done: Tensor, last: Any) -> Any:
             return tf.cond(done < steps, iterator.get_next_as_optional, lambda: last)
 
-        logs = one_step(next(iterator))
+        logs = one_step(data)
         if most == 1:
             return logs
         nothing = tf.experimental.Optional.empty(iterator.element_spec)
@@ -269,19 +269,22 @@ def compile_step(
             (tf.constant(1), following(tf.constant(1), nothing), logs),
         )[2]
 
-    loops = [until_the_data_end, whole_execution]
     if not model.run_eagerly:
-        loops = [tf.function(loop, reduce_retracing=True, autograph=False) for loop in loops]
+        whole_execution, until_the_data_end = (
+            tf.function(loop, reduce_retracing=True, autograph=False)
+            for loop in (whole_execution, until_the_data_end)
+        )
 
     def function(iterator: Any) -> Report:
+        # Read here: inside the program, where the data have ended, the counter would still move.
+        data = next(iterator)
         if isinstance(iterator, GeneratorType):  # one batch, of `train_on_batch`
-            given = [part for part in next(iterator) if part is not None]
-            return one_step(tuple(tf.convert_to_tensor(part) for part in given))
+            return one_step(tuple(tf.convert_to_tensor(x) for x in data if x is not None))
         left = steps_left()
-        steps = most if left is None else max(1, min(most, left))
+        steps = tf.constant(most if left is None else max(1, min(most, left)))
         # Under a strategy, asking whether data are left would cost the batches their static shape.
-        loop = loops[not isinstance(iterator, tf.data.Iterator)]
-        return loop(iterator, tf.constant(steps))
+        alone = isinstance(iterator, tf.data.Iterator)
+        return (until_the_data_end if alone else whole_execution)(data, iterator, steps)
 
     return function
 
