@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 MOST_SAMPLES = 4096
 _CLASS_NAMES = "assets.extra/class_names.json"
-_PARTS = ("saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra")
+_BESIDE = ("card.*", "samples.png", "steps")  # of a shipped model
 
 
 def saved_model(
@@ -85,7 +85,7 @@ def saved_model(
 
 
 def copy(model: Path, folder: str | os.PathLike, *, overwrite: bool = False) -> Path:
-    """Copies an exported generator, without cards or pictures that lie beside it.
+    """Copies an exported generator, without the card and the pictures of a shipped one.
 
     Returns:
         The new folder.
@@ -96,10 +96,7 @@ def copy(model: Path, folder: str | os.PathLike, *, overwrite: bool = False) -> 
     _check_model(model)
     _check_target(Path(folder), overwrite)
     with files.replacing(folder) as temporary:
-        temporary.mkdir()
-        for part in (model / name for name in _PARTS):
-            if part.exists():
-                (shutil.copytree if part.is_dir() else shutil.copy)(part, temporary / part.name)
+        shutil.copytree(model, temporary, ignore=shutil.ignore_patterns(*_BESIDE))
     return Path(folder)
 
 

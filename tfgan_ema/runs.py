@@ -44,13 +44,6 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def check(config: ConfigDict) -> None:
-    """Raises `UsageError` for unknown keys and wrong values; the parts check their own options."""
-    from configs import base
-
-    base.check(config)
-
-
 def plain(config: ConfigDict) -> dict[str, Any]:
     """A configuration as JSON holds it, without the options of parts that are ``None``."""
     from configs import base
@@ -109,20 +102,20 @@ def outline(config: ConfigDict, name: str | None = None) -> Source:
 
     chosen, name = config.data, name or config.data.name
     kind, _, argument = name.partition(":")
-    folder = Path(argument).expanduser()
-    if folder.is_dir() if kind == "folder" else data.on_disk(name, chosen.data_dir):
+    is_folder = Path(argument).expanduser().is_dir()
+    if is_folder if kind == "folder" else data.on_disk(name, chosen.data_dir):
         return load_source(config, name)
     shape, names = (None, None, None), None
     if kind == "tfds":
         built, _ = catalog._find(argument, cache.cache_dir(chosen.data_dir))
         image, label = catalog._keys(built)
-        shape = built.info.features[image].shape
-        names = tuple(built.info.features[label].names) if label else None
+        features = built.info.features
+        shape, names = features[image].shape, label and tuple(features[label].names)
     elif kind in sets.SETS:
         shape, names = sets.SETS[kind].shape, sets.SETS[kind].class_names
     size = _image_size(config) or shape[0]
     if size is None:
-        raise UsageError(f"data.image_size None: {name} is not on disk, give its images' size.")
+        return load_source(config, name)  # which asks for a size
     samples = np.zeros((0, size, size, chosen.channels or shape[2] or 3), "uint8")
     labels = np.zeros(0, "int32") if names else None
     source = data.Source(name, samples, labels, names and len(names), names)
@@ -307,15 +300,11 @@ def write_run(
 
     packages = (keras.config.backend(), "keras", "numpy")
     versions = {package: metadata.version(package) for package in packages}
+    data = {"name": source.name, "shape": list(source.shape)}
     run = {
         "format": FORMAT,
         "config": plain(config),
-        "data": {
-            "name": source.name,
-            "shape": list(source.shape),
-            "num_classes": num_classes,
-            "class_names": source.class_names,
-        },
+        "data": data | {"num_classes": num_classes, "class_names": source.class_names},
         "versions": versions | {"tfgan_ema": __version__},
         "device": devices.device_kind(),
         "folder": None if folder is None else str(folder),

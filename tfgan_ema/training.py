@@ -33,7 +33,7 @@ def train(
     """Trains the run of a work directory, from its latest checkpoint if it has one.
 
     Args:
-        config: see ``configs/base.py``.
+        config: see ``configs/base.py``, whose ``check`` it has passed.
         workdir: where everything is written; a folder of another run is refused. ``None`` only for
             a dry run.
         strategy: from `tfgan_ema.engines.devices.strategy`.
@@ -51,7 +51,6 @@ def train(
     from tfgan_ema import callbacks, checkpoint, data
     from tfgan_ema.engines import devices
 
-    runs.check(config)
     runs.look_in(folder)
     run = None if workdir is None else runs.recorded(config, Path(workdir), force_config)
     replicas = strategy.num_replicas_in_sync
@@ -159,15 +158,10 @@ def _callbacks(
     ]
     if evaluator:
         first, *_ = evaluator.metrics.values()  # rows of an earlier run may begin with another
-        score = callbacks.Evaluate(
-            evaluator,
-            workdir,
-            every=config.evaluate_every,
-            best_metric=config.evaluate.best_metric or first.results[0],
-            smaller_is_better=config.evaluate.smaller_is_better,
-            events=events,
-        )
-        found.insert(-1, score)
+        best = {"best_metric": config.evaluate.best_metric or first.results[0]}
+        best["smaller_is_better"] = config.evaluate.smaller_is_better
+        every = config.evaluate_every
+        found.insert(-1, callbacks.Evaluate(evaluator, workdir, every=every, events=events, **best))
     return found
 
 

@@ -25,9 +25,7 @@ FLAGS = command.new_flags(
 
 
 def _export(values: command.Flags, positional: list[str]) -> None:
-    if positional:
-        raise UsageError(f"unexpected argument {positional[0]!r}: flags only, see --help.")
-    model = model_folder(values)
+    model = model_folder(values, positional)
     if not values.out:
         raise UsageError("--out is missing: name the folder of the SavedModel.")
     command.check_output("out", values.out, "folder")
@@ -49,12 +47,14 @@ def _export(values: command.Flags, positional: list[str]) -> None:
     print(f"step {gan.steps_done} of {values.workdir}: {folder}")
 
 
-def model_folder(values: command.Flags) -> Path | None:
+def model_folder(values: command.Flags, positional: list[str]) -> Path | None:
     """The folder of the exported model that ``--model`` names; ``None``: there is a ``--workdir``.
 
     Raises:
-        UsageError: not one of the two, an unknown model, or flags that do not fit a model.
+        UsageError: not one of the two, an unknown model, or what does not fit a model.
     """
+    if positional:
+        raise UsageError(f"unexpected argument {positional[0]!r}: flags only, see --help.")
     if (values.workdir is None) == (values.model is None):
         raise UsageError(
             "give either --workdir=DIR (a run) or --model=DIR (an exported model, or the name of a "

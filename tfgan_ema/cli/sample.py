@@ -30,9 +30,7 @@ FLAGS = command.new_flags(
 
 
 def _sample(values: command.Flags, positional: list[str]) -> None:
-    if positional:
-        raise UsageError(f"unexpected argument {positional[0]!r}: flags only, see --help.")
-    folder = model_folder(values)
+    folder = model_folder(values, positional)
     if not values.out:
         raise UsageError("--out is missing: a .png (grid), a .npy (array) or a folder.")
     if values.count < 1:

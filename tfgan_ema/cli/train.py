@@ -51,12 +51,10 @@ def _train(changes: list[str], values: command.Flags, positional: list[str]) -> 
     if values.workdir is None and not values.dry_run:
         raise UsageError("--workdir is missing: name the folder of the run.")
     command.check_output("workdir", values.workdir, "folder")
-    from configs import tables
-    from tfgan_ema import runs
+    from configs import base, tables
 
     config, folder = load_config(values.config)
-    tables.change(config, dict(map(_change, changes)))
-    runs.check(config)
+    base.check(tables.change(config, dict(map(_change, changes))))
     command.start_engine()
     from tfgan_ema import training
     from tfgan_ema.engines import devices

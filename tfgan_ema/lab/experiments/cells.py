@@ -94,7 +94,7 @@ def record(out: Path, cell: Cell) -> dict[str, Any] | None:
     if [stored["function"], stored["options"]] != wanted:
         raise UsageError(
             f"{file} belongs to another budget or version: expected the cells of this run; choose "
-            "another out=."
+            "another folder."
         )
     return {"finished": file.stat().st_mtime, **stored}
 
