@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -185,6 +186,20 @@ def call(gan: GAN, latent: Tensor, labels: Tensor | None = None) -> Tensor:
     return gan.players.run(gan.ready_generator(), latent, labels)
 
 
+def compute_output_shape(gan: GAN, input_shape: Any) -> tuple[int | None, ...]:
+    """The shape of the generator's samples."""
+    return (None, *(gan.form.shape or ()))
+
+
+def refused(what: str, instead: str) -> Callable[..., None]:
+    """A method of Keras's that a GAN has no use for."""
+
+    def refuse(gan: GAN, *args: Any, **kwargs: Any) -> None:
+        raise UsageError(f"a GAN has no {what}: {instead}.")
+
+    return refuse
+
+
 def predict(gan: GAN, x: Any, *args: Any, **kwargs: Any) -> Any:
     """As Keras's, with the first average: latents, or ``[latents, labels]``, to images.
 
@@ -196,6 +211,11 @@ def predict(gan: GAN, x: Any, *args: Any, **kwargs: Any) -> Any:
         latent, labels = validation.checked_inputs(gan, *(x if pair else (x, None)))
         x = latent if labels is None else [latent, labels]
     return gan.ready_generator().predict(x, *args, **kwargs)
+
+
+def predict_on_batch(gan: GAN, x: Any) -> Any:
+    """As `predict`, on one batch."""
+    return predict(gan, x, batch_size=len(x[0] if isinstance(x, list | tuple) else x), verbose=0)
 
 
 def _check_call(gan: GAN, class_weight: Any, sample_weight: Any) -> None:

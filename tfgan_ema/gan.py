@@ -384,6 +384,17 @@ class GAN(keras.Model):
     get_compile_config = compiling.get_compile_config
     fit, evaluate, predict, call = fitting.fit, fitting.evaluate, fitting.predict, fitting.call
     train_on_batch, test_on_batch = fitting.train_on_batch, fitting.test_on_batch
+    predict_on_batch = fitting.predict_on_batch
+    compute_output_shape = fitting.compute_output_shape
+    compute_loss = stateless_compute_loss = fitting.refused(
+        "loss of predictions", "evaluate gives the losses of its players"
+    )
+    add_loss = add_metric = fitting.refused(
+        "further losses or metrics", "write a penalty, or a callback that logs a number"
+    )
+    get_state_tree = set_state_tree = fitting.refused(
+        "state tree, as its averages' variables have the paths of the generator's", "use state()"
+    )
     test_step, state = test_step, state_of
     sample, generate, discriminate = sampling.sample, sampling.generate, sampling.discriminate
     ready_generator = sampling.ready_generator
