@@ -117,6 +117,38 @@ def test_batch_statistics_follow_the_rule(kind, share):
         np.testing.assert_allclose(now, old + share * (new - old), rtol=1e-5)
 
 
+@keras.saving.register_keras_serializable("tests")
+class Counter(keras.layers.Layer):
+    """Counts its training calls in a weight that cannot be averaged."""
+
+    def __init__(self, kind="int32", **kwargs):
+        super().__init__(**kwargs)
+        self.kind = kind
+
+    def build(self, shape):
+        self.calls = self.add_weight((), "zeros", self.kind, trainable=False)
+
+    def call(self, x, training=False):
+        if training:
+            self.calls.assign(ops.cast(ops.cast(self.calls, "int32") + 1, self.kind))
+        return x
+
+    def get_config(self):
+        return {**super().get_config(), "kind": self.kind}
+
+
+@pytest.mark.parametrize("kind", ["int32", "bool"])
+def test_whole_numbers_and_truth_values_are_copied(kind):
+    layers = [keras.Input((2,)), keras.layers.Dense(2), Counter(kind)]
+    generator, discriminator = keras.Sequential(layers), toy.zoo.build("mlp")[1]
+    rule = tg.EMA(0.9, statistics="average")
+    model = tg.GAN(generator, discriminator, latent=2, averages=[rule])
+    model.compile()
+    toy.fit(model, 3, chosen=toy.points())
+    raw, averaged = (each.layers[-1].calls for each in (generator, model.averages[0].shadow))
+    assert int(raw) == int(averaged) > 0
+
+
 def test_distance_is_euclidean():
     source = batch_norm_generator()
     average = averaging.Average(averaging.EMA(0.9), source)

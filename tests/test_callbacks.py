@@ -132,6 +132,26 @@ def test_checkpoint_keeps_the_last_and_refuses_nan(tmp_path):
     assert list(checkpoint.checkpoints(tmp_path / "checkpoints")) == [6, 7]
 
 
+def test_a_folder_of_another_run_is_refused(tmp_path):
+    fit(toy.gan("mlp"), 4, callbacks=[tg.Checkpoint(tmp_path)])
+    other = toy.gan("mlp")
+    with pytest.raises(UsageError, match="checkpoint of step 4, but the GAN is at step 0"):
+        fit(other, 2, callbacks=[tg.Checkpoint(tmp_path)])
+    assert checkpoint.restore(other, tmp_path / "checkpoints") == 4
+    fit(other, 2, callbacks=[tg.Checkpoint(tmp_path)])
+    assert list(checkpoint.checkpoints(tmp_path / "checkpoints")) == [4, 6]
+
+
+def test_a_run_with_a_callbacks_average_says_how_it_is_restored(tmp_path):
+    fit(toy.gan("mlp"), 2, callbacks=[tg.EMACallback(0.9), tg.Checkpoint(tmp_path)])
+    model = toy.gan("mlp")
+    with pytest.raises(UsageError, match=r"holds the averages ema_0\.9, the GAN lacks"):
+        checkpoint.restore(model, tmp_path / "checkpoints")
+    model.add_average(tg.EMA(0.9))
+    assert checkpoint.restore(model, tmp_path / "checkpoints") == 2
+    fit(model, 2, callbacks=[tg.EMACallback(0.9), tg.Checkpoint(tmp_path)])
+
+
 def test_nan_stops_training_and_names_the_last_good_checkpoint(tmp_path):
     model = toy.gan("mlp")
     guard = tg.StopOnNaN(tmp_path)

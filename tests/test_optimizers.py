@@ -5,6 +5,7 @@ import ml_collections
 import numpy as np
 import pytest
 import tensorflow as tf
+import toy
 
 from tfgan_ema import optimizers
 from tfgan_ema.errors import UsageError
@@ -331,3 +332,18 @@ def test_lazy_rescaling_knows_defaults_and_other_names_of_beta():
 def test_lazy_rescaling_refuses_a_broken_interval(interval):
     with pytest.raises(UsageError, match=r"interval .*>= 1"):
         optimizers.lazy_rescaled("adam", interval)
+
+
+def test_a_name_alone_takes_the_rate_of_gans_or_none():
+    model = toy.gan("mlp")
+    model.compile("adam", "adam")
+    assert float(model.g_optimizer.learning_rate) == pytest.approx(2e-4)
+    assert model.d_optimizer.beta_1 == 0.5
+    for options, words in (
+        ({"g_optimizer": "rmsprop"}, "Keras's learning rate of 0.001, which few GANs bear"),
+        ({"g_optimizer": "adamm"}, "did you mean 'adam'"),
+        ({"optimizer": "adam"}, "a GAN takes d_optimizer= and g_optimizer="),
+    ):
+        with pytest.raises(UsageError, match=words) as error:
+            model.compile(**options)
+        assert "\n" not in str(error.value)

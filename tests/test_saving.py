@@ -200,6 +200,17 @@ def test_what_cannot_be_saved_is_named_before_anything_is_written(tmp_path, opti
     assert not list(tmp_path.iterdir())
 
 
+def test_what_keras_exports_is_the_averaged_generator(tmp_path):
+    model = toy.gan(averages=[tg.EMA(0.5)])
+    toy.fit(model, 2)
+    model.export(tmp_path / "served", verbose=False)
+    latent = np.ones((3, 6), "float32")
+    served = keras.layers.TFSMLayer(tmp_path / "served", call_endpoint="serve")
+    np.testing.assert_allclose(served(latent), model.generate(latent), atol=1e-5)
+    with pytest.raises(UsageError, match=r"gan.ready_generator\(\).save"):
+        model.quantize("int8")
+
+
 def test_weights_that_are_set_reach_the_averaged_generator():
     model = toy.gan(averages=[tg.EMA(0.5)])
     weights = model.get_weights()

@@ -25,6 +25,7 @@ def compile(
     steps_per_execution: int = 1,
     jit_compile: bool | str = "auto",
     run_eagerly: bool = False,
+    **others: Any,
 ) -> None:
     """Gives each player its optimizer and builds both.
 
@@ -32,16 +33,22 @@ def compile(
 
     Args:
         gan: the GAN.
-        d_optimizer: a Keras optimizer, a name, or a dictionary for `optimizers.get`;
-            Adam(2e-4, beta_1=0.5) unless given.
+        d_optimizer: a Keras optimizer, or a dictionary for `optimizers.get`; Adam(2e-4,
+            beta_1=0.5) unless given, and for ``"adam"``.
         g_optimizer: the same for the generator.
         steps_per_execution: generator steps in one call of the compiled function.
         jit_compile: whether XLA compiles the step.
         run_eagerly: for debugging.
+        **others: refused; the GAN itself is given its loss.
 
     Raises:
         UsageError: an unknown optimizer, or what strategy, backend or precision rule out.
     """
+    for name, value in others.items():
+        raise UsageError(
+            f"compile({name}={value!r}): a GAN takes d_optimizer= and g_optimizer= here, its loss "
+            "in tg.GAN(loss=...), and logs metrics of its own."
+        )
     devices.check_strategy(jit_compile)
     validation.check_precision(gan)
     if isinstance(d_optimizer, keras.optimizers.Optimizer) and d_optimizer is g_optimizer:

@@ -57,6 +57,12 @@ def checked(gan: GAN, callbacks: Any, held_out: Sequence[str]) -> Any:
                 )
         if mode == "auto":  # Keras asks for a direction, also where nothing is compared
             callback.mode = "min"
+    for backup in callbacks:
+        if isinstance(backup, keras.callbacks.BackupAndRestore):
+            # Batches follow the step, and Keras reads some data before it restores the run.
+            for callback in callbacks:
+                callback.set_model(gan)
+            backup.on_train_begin()
     return [*callbacks, _Present(monitored)] if monitored else callbacks
 
 

@@ -351,11 +351,21 @@ def build_for(
 
     Args:
         network: the player.
-        config: as for :func:`get`; Adam(2e-4, beta_1=0.5) unless given.
+        config: as for :func:`get`; Adam(2e-4, beta_1=0.5) unless given, and for ``"adam"``.
         updates_per_step: as for :func:`get`.
+
+    Raises:
+        UsageError: the name of another optimizer alone, or as in :func:`get`.
     """
-    adam = {"kind": "adam", "learning_rate": 2e-4, "beta_1": 0.5}
-    optimizer = get(config or adam, updates_per_step=updates_per_step)
+    if not config or config == "adam":
+        config = {"kind": "adam", "learning_rate": 2e-4, "beta_1": 0.5}
+    optimizer = get(config, updates_per_step=updates_per_step)
+    if isinstance(config, str):
+        raise UsageError(
+            f"optimizer {config!r} alone takes Keras's learning rate of "
+            f"{float(optimizer.learning_rate):.4g}, which few GANs bear: choose one, e.g. "
+            f"{{'kind': {config!r}, 'learning_rate': 2e-4}}."
+        )
     if computes_in_float16(network) and not hasattr(optimizer, "inner_optimizer"):
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(network.trainable_variables)

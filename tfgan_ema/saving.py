@@ -84,3 +84,16 @@ def save(gan: GAN, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> No
     gan.get_config()
     gan.get_compile_config()
     keras.Model.save(gan, filepath, *args, **kwargs)
+
+
+def export(gan: GAN, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+    """As Keras's, of the first average; `tfgan_ema.export` also exports drawing samples."""
+    gan.ready_generator().export(filepath, *args, **kwargs)
+
+
+def quantize(gan: GAN, *args: Any, **kwargs: Any) -> None:
+    """Refused: players that train are not quantized."""
+    raise UsageError(
+        "quantize on a GAN: its players train; save a generator, "
+        "gan.ready_generator().save('g.keras'), and quantize what keras.models.load_model gives."
+    )

@@ -126,6 +126,34 @@ def test_a_callback_adds_an_average_and_saves_it(tmp_path):
     toy.fit(gan, 1, chosen=toy.points())
 
 
+def test_a_gan_is_saved_whole_and_trains_on(tmp_path):
+    gan = model(compiled={"steps_per_execution": 2})
+    toy.fit(gan, 2)
+    gan.save(tmp_path / "gan.keras")
+    again = keras.models.load_model(tmp_path / "gan.keras")
+    toy.assert_close(toy.fit(again, 2), toy.fit(gan, 2), 0)
+
+
+def test_keras_callbacks_reach_both_players_and_restore_a_killed_run(tmp_path):
+    def fit(gan, *more, epochs=4):
+        slower = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.5 * rate)
+        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+        chosen = [slower, backup, *more]
+        gan.fit(toy.points(64).samples, batch_size=16, epochs=epochs, verbose=0, callbacks=chosen)
+        return checkpoint.to_arrays(gan.state())
+
+    def kill(epoch, logs):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    whole = small()
+    expected = fit(whole)
+    assert float(whole.d_optimizer.learning_rate) == pytest.approx(1e-3 / 16)
+    with pytest.raises(KeyboardInterrupt):
+        fit(small(), keras.callbacks.LambdaCallback(on_epoch_begin=kill))
+    toy.assert_close(fit(small()), expected, 0)
+
+
 def test_all_ways_to_an_average_agree_and_leave_no_trace():
     gan, alone = (toy.gan(averages=[tg.EMA(0.9)]) for _ in range(2))
     latent = np.random.default_rng(0).normal(size=(70, 6)).astype("float32")
