@@ -1,8 +1,10 @@
 """Exported models against the GAN they came from, also in a process without this package."""
 
+import errno
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,6 +148,17 @@ def test_a_full_disk_is_an_error_that_names_the_folder(trained, tmp_path, monkey
     monkeypatch.setattr(tf.saved_model, "save", save)
     with pytest.raises(OSError, match="No space left") as caught:
         export.saved_model(trained, tmp_path / "model")
+    assert caught.value.filename == str(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_while_a_model_is_copied(folder, tmp_path, monkeypatch):
+    def write_bytes(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    with pytest.raises(OSError, match="No space left") as caught:
+        export.copy(folder, tmp_path / "model")
     assert caught.value.filename == str(tmp_path / "model")
     assert not list(tmp_path.iterdir())
 

@@ -18,7 +18,6 @@ import errno
 import functools
 import json
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
 MOST_SAMPLES = 4096
 _CLASS_NAMES = "assets.extra/class_names.json"
-_BESIDE = ("card.*", "samples.png", "steps")  # of a shipped model
+_BESIDE = ("card.json", "card.md", "samples.png", "steps")  # of a shipped model
 
 
 def saved_model(
@@ -96,7 +95,11 @@ def copy(model: Path, folder: str | os.PathLike, *, overwrite: bool = False) -> 
     _check_model(model)
     _check_target(Path(folder), overwrite)
     with files.replacing(folder) as temporary:
-        shutil.copytree(model, temporary, ignore=shutil.ignore_patterns(*_BESIDE))
+        for path in (path for path in model.rglob("*") if path.is_file()):
+            part = path.relative_to(model)
+            if part.parts[0] not in _BESIDE:
+                (temporary / part).parent.mkdir(parents=True, exist_ok=True)
+                (temporary / part).write_bytes(path.read_bytes())
     return Path(folder)
 
 
