@@ -423,7 +423,8 @@ class Evaluate(Periodic):
         self._history: dict[str, list[tuple[int, float]]] = {}
         for row in self._table.rows():
             metric = self.best_metric or list(row)[2]
-            self._note(row["generator"], int(row["step"]), float(row[metric]))
+            if row.get(metric):  # rows of before may have been scored by others
+                self._note(row["generator"], int(row["step"]), float(row[metric]))
 
     def _note(self, generator: str, step: int, value: float) -> None:
         self._history.setdefault(generator, []).append((step, self.sign * value))

@@ -107,8 +107,8 @@ def outline(config: ConfigDict, name: str | None = None) -> Source:
         return load_source(config, name)
     shape, names = (None, None, None), None
     if kind == "tfds":
-        built, _ = catalog._find(argument, cache.cache_dir(chosen.data_dir))
-        image, label = catalog._keys(built)
+        built, _ = catalog.builder(argument, cache.cache_dir(chosen.data_dir))
+        image, label = catalog.image_and_label(built)
         features = built.info.features
         shape, names = features[image].shape, label and tuple(features[label].names)
     elif kind in sets.SETS:

@@ -127,7 +127,6 @@ def test_a_run_is_extended_without_force(folder, capsys):
     assert "steps (was 20, now 15)" in capsys.readouterr().err
 
 
-@pytest.mark.xfail(raises=KeyError, strict=True, reason="Evaluate reads the column of old rows")
 def test_another_best_metric_on_resume(folder):
     """Rows that were written before have no column of it."""
     evaluated = "--config.evaluate_every=10"

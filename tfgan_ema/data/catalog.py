@@ -31,7 +31,7 @@ def load(name: str, split: str, image_size: int | None, channels: int | None, ro
     info = built.info
     if split not in info.splits and "[" not in split:
         raise unknown(f"split of TFDS set {name!r}", split, info.splits)
-    image, label = _keys(built)
+    image, label = image_and_label(built)
     height, width, depth = info.features[image].shape
     channels = channels or depth or 3
     if image_size is None and (height is None or width is None):
@@ -48,7 +48,7 @@ def load(name: str, split: str, image_size: int | None, channels: int | None, ro
 def on_disk(name: str, root: Path) -> bool:
     """Whether TFDS has the set ready, so that `builder` downloads nothing."""
     try:
-        return _find(name, root)[1]
+        return builder(name, root)[1]
     except UsageError:
         return False
 
@@ -62,7 +62,7 @@ def builder(name: str, root: Path) -> Any:
         UsageError: TFDS knows no such set.
         Unavailable: it is not on disk and cannot be downloaded.
     """
-    built, prepared = _find(name, root)
+    built, prepared = builder(name, root)
     if prepared:
         return built
     import tensorflow_datasets as tfds
@@ -86,12 +86,12 @@ def records(built: Any, split: str) -> Iterator[tuple[np.ndarray, int | None]]:
     """
     import tensorflow_datasets as tfds
 
-    image, label = _keys(built)
+    image, label = image_and_label(built)
     for record in tfds.as_numpy(built.as_dataset(split=split, shuffle_files=False)):
         yield record[image], None if label is None else int(record[label])
 
 
-def _keys(built: Any) -> tuple[str, str | None]:
+def image_and_label(built: Any) -> tuple[str, str | None]:
     """The names of the first image and the first class label among the features of a set."""
     import tensorflow_datasets as tfds
 
@@ -104,7 +104,7 @@ def _keys(built: Any) -> tuple[str, str | None]:
     return image[0], label[0] if label else None
 
 
-def _find(name: str, root: Path) -> tuple[Any, bool]:
+def builder(name: str, root: Path) -> tuple[Any, bool]:
     """A set's builder and whether it is prepared, in TFDS's own folder or else in the cache."""
     if importlib.util.find_spec("tensorflow") is None:  # TFDS half imports, and prints a page
         raise Unavailable("TFDS needs TensorFlow, which is not installed")
