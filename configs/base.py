@@ -82,6 +82,10 @@ def check(config: ConfigDict) -> None:
         UsageError: an unknown key, a value of a wrong type or out of range.
     """
     _check_types(config, get_config())
+    for part in ("network", "latent", "loss", "d_optimizer", "g_optimizer"):
+        if "kind" not in config[part]:
+            given = dict(config[part])
+            raise UsageError(f"{part} {given}: expected a kind, as in config.{part}.kind=NAME.")
     counts = {key: config[key] for key in (*COUNTS, *INTERVALS)}
     for key, value in {**counts, "data.count": config.data.count}.items():
         if value is not None and value < 1:

@@ -53,14 +53,14 @@ def test_a_rate_of_zero_forgets_no_ratio():
 def test_a_callback_for_one_player(player, expected):
     model = two_time_scales()
     plateau = callbacks.ReduceLROnPlateau("g_loss", 0.5, patience=1, min_delta=1e9)
-    history = fit(model, tg.callbacks.ForPlayer(player, plateau))
+    history = fit(model, tg.ForPlayer(player, plateau))
     assert rates(model) == pytest.approx(expected)
     assert f"{player}_learning_rate" in history.history
 
 
 def test_an_unknown_player_is_refused():
     with pytest.raises(UsageError, match="unknown player 'teacher'"):
-        tg.callbacks.ForPlayer("teacher", callbacks.ReduceLROnPlateau())
+        tg.ForPlayer("teacher", callbacks.ReduceLROnPlateau())
 
 
 @pytest.mark.parametrize("for_one", [False, True])
@@ -68,7 +68,7 @@ def test_a_schedule_cannot_be_set(for_one):
     model = toy.gan("mlp")
     model.compile({"kind": "adam", "decay_steps": 10}, None)
     scheduler = callbacks.LearningRateScheduler(lambda epoch, rate: 0.5 * rate)
-    chosen = tg.callbacks.ForPlayer("discriminator", scheduler) if for_one else scheduler
+    chosen = tg.ForPlayer("discriminator", scheduler) if for_one else scheduler
     with pytest.raises(UsageError, match="the discriminator's learning rate is a schedule"):
         fit(model, chosen)
 

@@ -23,6 +23,7 @@ _NAMES = {
     "Evaluate": "callbacks",
     "Checkpoint": "callbacks",
     "StopOnNaN": "callbacks",
+    "ForPlayer": "rates",
     "OptimisticAdam": "optimizers",
 }
 _MODULES = (

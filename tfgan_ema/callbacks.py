@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -22,10 +21,8 @@ from keras import ops
 from tfgan_ema import averaging, checkpoint, engines, files, mixing
 from tfgan_ema.data import png
 from tfgan_ema.engines import devices
-from tfgan_ema.errors import UsageError, unknown, whole
+from tfgan_ema.errors import UsageError, whole
 from tfgan_ema.gan import GAN
-from tfgan_ema.optimizers import PlayerOptimizers
-from tfgan_ema.penalties import PLAYERS
 from tfgan_ema.records import Events, Table
 
 GAP = 8  # white pixels between the halves of a sample grid
@@ -323,65 +320,6 @@ def _running_means(gan: GAN) -> dict[str, list[float]]:
         metric.name: [float(ops.convert_to_numpy(variable)) for variable in metric.variables]
         for metric in gan.metrics
     }
-
-
-_HOOKS = (
-    "on_train_begin", "on_train_end", "on_epoch_begin", "on_train_batch_begin",
-    "on_train_batch_end",
-)  # fmt: skip
-
-
-class ForPlayer(keras.callbacks.Callback):
-    """A callback that sets learning rates, such as Keras's ``ReduceLROnPlateau``, for one player.
-
-    Without it, such a callback sets the generator's rate and multiplies the discriminator's by the
-    same factor. The rate is logged as ``generator_learning_rate`` or
-    ``discriminator_learning_rate``.
-
-    Args:
-        player: ``"generator"`` or ``"discriminator"``.
-        callback: the callback, which sees that player's optimizer as the model's.
-
-    Raises:
-        UsageError: another player.
-
-    Example::
-
-        slower = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.9 * rate)
-        gan.fit(images, epochs=100, callbacks=[tg.callbacks.ForPlayer("discriminator", slower)])
-    """
-
-    def __init__(self, player: str, callback: keras.callbacks.Callback) -> None:
-        super().__init__()
-        if player not in PLAYERS:
-            raise unknown("player", player, PLAYERS)
-        self.player, self.callback = player, callback
-        for hook in _HOOKS:
-            setattr(self, hook, getattr(callback, hook))
-
-    def set_params(self, params: Mapping) -> None:
-        self.callback.set_params(params)
-
-    def set_model(self, model: GAN) -> None:
-        super().set_model(model)
-        self.callback.set_model(_OfPlayer(model, self.player))
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        seen = dict(logs or {})
-        self.callback.on_epoch_end(epoch, seen)
-        if logs is not None and "learning_rate" in seen:
-            logs[f"{self.player}_learning_rate"] = seen["learning_rate"]
-
-
-class _OfPlayer:
-    """A GAN whose optimizer is that of one player."""
-
-    def __init__(self, gan: GAN, player: str) -> None:
-        optimizers = {"generator": gan.g_optimizer, "discriminator": gan.d_optimizer}
-        self._gan, self.optimizer = gan, PlayerOptimizers({player: optimizers[player]})
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._gan, name)
 
 
 class Evaluate(Periodic):

@@ -9,6 +9,7 @@ import keras
 from tfgan_ema import optimizers, saving, validation
 from tfgan_ema.engines import devices
 from tfgan_ema.errors import UsageError
+from tfgan_ema.rates import PlayerOptimizers
 
 if TYPE_CHECKING:
     from tfgan_ema.gan import GAN
@@ -63,7 +64,7 @@ def compile(
         gan.d_optimizer = optimizers.build_for(gan.discriminator, d_optimizer, gan.n_dis)
         gan.g_optimizer = optimizers.build_for(gan.generator, g_optimizer)
     players = {"generator": gan.g_optimizer, "discriminator": gan.d_optimizer}
-    gan.optimizer = optimizers.PlayerOptimizers(players)
+    gan.optimizer = PlayerOptimizers(players)
 
 
 def get_compile_config(gan: GAN) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def checked(gan: GAN, callbacks: Any, held_out: Sequence[str]) -> Any:
     terms = {"d_loss", "g_loss", *(penalty.name for penalty in gan.regularisation.terms)}
     monitored = []
     for callback in callbacks:
-        callback = getattr(callback, "callback", callback)  # what a `callbacks.ForPlayer` holds
+        callback = getattr(callback, "callback", callback)  # what a `rates.ForPlayer` holds
         kind = type(callback).__name__
         if kind in _INSTEAD:
             raise UsageError(f"{kind} in a GAN's training: {_INSTEAD[kind]}.")

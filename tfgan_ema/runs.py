@@ -107,7 +107,7 @@ def outline(config: ConfigDict, name: str | None = None) -> Source:
         return load_source(config, name)
     shape, names = (None, None, None), None
     if kind == "tfds":
-        built, _ = catalog.builder(argument, cache.cache_dir(chosen.data_dir))
+        built, _ = catalog.find_builder(argument, cache.cache_dir(chosen.data_dir))
         image, label = catalog.image_and_label(built)
         features = built.info.features
         shape, names = features[image].shape, label and tuple(features[label].names)

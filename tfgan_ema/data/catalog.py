@@ -48,7 +48,7 @@ def load(name: str, split: str, image_size: int | None, channels: int | None, ro
 def on_disk(name: str, root: Path) -> bool:
     """Whether TFDS has the set ready, so that `builder` downloads nothing."""
     try:
-        return builder(name, root)[1]
+        return find_builder(name, root)[1]
     except UsageError:
         return False
 
@@ -62,7 +62,7 @@ def builder(name: str, root: Path) -> Any:
         UsageError: TFDS knows no such set.
         Unavailable: it is not on disk and cannot be downloaded.
     """
-    built, prepared = builder(name, root)
+    built, prepared = find_builder(name, root)
     if prepared:
         return built
     import tensorflow_datasets as tfds
@@ -104,7 +104,7 @@ def image_and_label(built: Any) -> tuple[str, str | None]:
     return image[0], label[0] if label else None
 
 
-def builder(name: str, root: Path) -> tuple[Any, bool]:
+def find_builder(name: str, root: Path) -> tuple[Any, bool]:
     """A set's builder and whether it is prepared, in TFDS's own folder or else in the cache."""
     if importlib.util.find_spec("tensorflow") is None:  # TFDS half imports, and prints a page
         raise Unavailable("TFDS needs TensorFlow, which is not installed")
