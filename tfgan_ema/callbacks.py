@@ -393,9 +393,8 @@ class Evaluate(Periodic):
 
     def _start_leak(self, step: int) -> None:
         leak = self.model.leak
-        if leak is None or not leak.waiting:
-            return
-        name = self.model.averages[leak.average].name if leak.needs_average else "raw"
-        steps, values = zip(*self._history[name], strict=True)
-        if mixing.plateau(steps, values) is not None:
-            leak.start.assign(step)
+        if leak is not None and leak.waiting:
+            name = self.model.averages[leak.average].name if leak.needs_average else "raw"
+            steps, values = zip(*self._history[name], strict=True)
+            if mixing.plateau(steps, values) is not None:
+                leak.start.assign(step)
