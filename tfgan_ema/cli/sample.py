@@ -38,10 +38,12 @@ def _sample(values: command.Flags, positional: list[str]) -> None:
     out = Path(values.out)
     command.check_output("out", out, "file" if out.suffix in (".png", ".npy") else "folder")
     command.start_engine()
-    from tfgan_ema import data, export, runs
+    from tfgan_ema import data, runs
 
     options: dict[str, Any] = {}
     if folder:
+        from tfgan_ema import export  # needs TensorFlow
+
         model = export.load_generator(folder)
         conditional, names = model.conditional, model.class_names
     else:
