@@ -21,7 +21,7 @@ def model(interval=2, **options):
     )
 
 
-@pytest.mark.parametrize("classes", [None, 3])
+@pytest.mark.parametrize("classes", [pytest.param(None, marks=pytest.mark.slow), 3])
 def test_resume_is_bit_equal(tmp_path, classes):
     whole = toy.fit(model(num_classes=classes), 5)
     first = model(num_classes=classes)
@@ -33,6 +33,7 @@ def test_resume_is_bit_equal(tmp_path, classes):
     toy.assert_close(toy.fit(second, 3), whole, 0)
 
 
+@pytest.mark.slow
 def test_resume_under_two_replicas(tmp_path, two_replicas):
     whole = toy.fit(model(interval=1, strategy=two_replicas), 4)
     first = model(interval=1, strategy=two_replicas)

@@ -49,6 +49,7 @@ def test_steps_per_execution_change_nothing(alone):
     toy.assert_close(toy.fit(many, 8), toy.fit(plain, 8), 0)
 
 
+@pytest.mark.slow
 def test_steps_per_execution_under_two_replicas(two_replicas):
     states = [
         toy.fit(toy.gan(strategy=two_replicas, compiled=compiled, **everything()), 4)
@@ -82,6 +83,7 @@ def test_finite_data_end_inside_an_execution():
     assert model.steps_done == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("update", ["simultaneous", "g_first"])
 def test_other_orders_under_two_replicas(update, two_replicas):
     options = {
@@ -94,6 +96,7 @@ def test_other_orders_under_two_replicas(update, two_replicas):
     toy.assert_close(*states, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -120,6 +123,7 @@ def test_methods_under_two_replicas(options, two_replicas):
     toy.assert_close(*states, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [4, 64])
 @pytest.mark.parametrize(
     "loss",
@@ -216,6 +220,7 @@ def _free_port() -> int:
         return s.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_two_workers_equal_one_device(alone, tmp_path):
     workers = [f"127.0.0.1:{_free_port()}" for _ in range(2)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "WORKER_OF_A_TEST": "1"}

@@ -101,7 +101,10 @@ def test_every_kind_of_data_trains_the_same_steps(kind, expected, capsys):
 UNSAID = ("a dataset of pairs", "a dataset batched otherwise")  # tf.data drops these rows itself
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    ["bytes", "one-hot labels", "a dataset", "a dataset of TFDS", "a PyDataset", "a generator"],
+)
 def test_every_kind_of_data_is_evaluated_whole(kind):
     """Numbers are means over all rows, whatever the batches."""
     model = toy.gan(num_classes=3)
@@ -217,20 +220,23 @@ def test_nothing_moves_where_the_data_have_ended(execution):
 
 
 def test_validation_in_every_form():
-    def history(*data, **options):
-        return toy.gan(num_classes=3).fit(*data, batch_size=10, verbose=0, **options).history
+    points = toy.points(50).samples
 
-    held_out = images()[40:], LABELS[40:]
-    expected = history(images()[:40], LABELS[:40], validation_data=held_out)
+    def history(*data, **options):
+        return toy.gan("mlp").fit(*data, batch_size=10, verbose=0, **options).history
+
+    held_out = points[40:]
+    expected = history(points[:40], validation_data=(held_out,))
     assert expected["val_real_logit"]
     for options in (
-        {"validation_data": dataset(*held_out).batch(10)},
-        {"validation_data": dataset(*held_out).batch(10).repeat(), "validation_steps": 1},
-        {"validation_data": Sequence(*held_out, size=10)},
+        {"validation_data": held_out},
+        {"validation_data": dataset(held_out).batch(10)},
+        {"validation_data": dataset(held_out).batch(10).repeat(), "validation_steps": 1},
+        {"validation_data": Sequence(held_out, size=10)},
         {"validation_data": held_out, "validation_batch_size": 10},
     ):
-        assert history(images()[:40], LABELS[:40], **options) == expected
-    assert history(images(), LABELS, validation_split=0.2) == expected
+        assert history(points[:40], **options) == expected
+    assert history(points, validation_split=0.2) == expected
 
 
 def test_one_batch():
@@ -309,7 +315,10 @@ def test_a_gan_that_was_not_compiled_says_so():
             call(tg.GAN(*pair, latent=2))
 
 
-@pytest.mark.parametrize("kind", ["bytes", "a dataset", "a PyDataset"])
+@pytest.mark.parametrize(
+    "kind",
+    ["bytes", *(pytest.param(x, marks=pytest.mark.slow) for x in ("a dataset", "a PyDataset"))],
+)
 def test_two_replicas_train_as_one_device(kind, two_replicas):
     models = toy.gan(num_classes=3), toy.gan(num_classes=3, strategy=two_replicas)
     for model in models:

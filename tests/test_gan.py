@@ -272,10 +272,18 @@ def test_bad_requests_for_samples_are_refused(trained, conditional):
     "options",
     [
         {"loss": "hinge", "num_classes": 3, "n_dis": 2},
-        {"loss": "relativistic_average", "penalties": [tg.penalties.R1(1.0)]},
-        {"loss": "wasserstein", "penalties": [tg.penalties.wgan_gp()], "accumulate": 2},
-        {"update_order": "simultaneous", "penalties": [tg.penalties.Consensus(0.1)]},
-        {"top_k": tg.mixing.TopK(0.5, decay=0.5, every=1), "augment": [tg.InstanceNoise(0.3)]},
+        *(
+            pytest.param(options, marks=pytest.mark.slow)
+            for options in (
+                {"loss": "relativistic_average", "penalties": [tg.penalties.R1(1.0)]},
+                {"loss": "wasserstein", "penalties": [tg.penalties.wgan_gp()], "accumulate": 2},
+                {"update_order": "simultaneous", "penalties": [tg.penalties.Consensus(0.1)]},
+                {
+                    "top_k": tg.mixing.TopK(0.5, decay=0.5, every=1),
+                    "augment": [tg.InstanceNoise(0.3)],
+                },
+            )
+        ),
     ],
     ids=lambda options: "-".join(options),
 )

@@ -76,6 +76,7 @@ def assert_close(one, other, tolerance=1e-5):
         assert np.abs(one[key].astype(int) - other[key]).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", programs.CASES)
 def test_twenty_steps_agree(both, name):
     reference, found = results(both, name)
@@ -131,6 +132,7 @@ def test_a_jax_checkpoint_is_exported_under_tensorflow(both, tmp_path):
     assert np.abs(sample.astype(int) - found["served/sample"]).max() <= 1
 
 
+@pytest.mark.slow
 def test_two_devices_equal_one(both, quick):
     flags = quick["XLA_FLAGS"] + " --xla_force_host_platform_device_count=2"
     finished(under_jax(HERE / "programs.py", "devices", both, **quick | {"XLA_FLAGS": flags}))
@@ -139,6 +141,7 @@ def test_two_devices_equal_one(both, quick):
         assert_close(spread, results(both, name)[1])
 
 
+@pytest.mark.slow
 def test_the_engine_in_a_process_without_tensorflow(quick):
     words = ["-m", "pytest", "--noconftest", "-p", "no:cacheprovider", HERE / "under_jax.py"]
     finished(under_jax(*words, **quick))

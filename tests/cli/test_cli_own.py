@@ -99,7 +99,7 @@ def test_a_run_of_own_parts_is_sampled_from_anywhere(folder, tmp_path_factory):
     np.testing.assert_array_equal(np.load(out), runs.load_run(folder / "w").sample(3))
 
 
-@pytest.mark.parametrize("way", ["command", "module"])
+@pytest.mark.parametrize("way", ["command", pytest.param("module", marks=pytest.mark.slow)])
 def test_folders_of_ones_own_that_bear_our_names_break_nothing(folder, way):
     """The installed command, and ``python -m``, which finds modules in the current folder first."""
     for name in ("configs", "zoo"):

@@ -198,6 +198,7 @@ def test_steps_and_intervals_share_no_divisor(tmp_path):
     assert list(checkpoint.checkpoints(tmp_path / "w" / "checkpoints")) == [3020, 4020, 5001]
 
 
+@pytest.mark.slow
 def test_a_run_resumed_between_two_rows_logs_those_of_an_undisturbed_run(
     config, finished, tmp_path
 ):

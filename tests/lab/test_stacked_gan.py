@@ -48,7 +48,12 @@ def weights(gan, index):
     return [w for model in models for w in slice_weights(model, index)]
 
 
-@pytest.mark.parametrize("method", METHODS)
+QUICK = ("baseline", "consensus")  # of each kind of step one
+
+
+@pytest.mark.parametrize(
+    "method", [pytest.param(m, marks=[] if m in QUICK else pytest.mark.slow) for m in METHODS]
+)
 def test_a_seed_in_a_stack_equals_the_seed_alone(method):
     stack, alone = build(method, (3, 5, 9)), build(method, (5,))
     start = weights(stack, 1)
@@ -86,6 +91,7 @@ def test_a_stack_of_one_equals_plain_networks_under_fit():
             np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_the_length_of_a_call_changes_nothing_and_a_rerun_repeats_it():
     one, many, again = (build("baseline", (1, 2)) for _ in range(3))
     trained(one, 40)
@@ -97,6 +103,7 @@ def test_the_length_of_a_call_changes_nothing_and_a_rerun_repeats_it():
             np.testing.assert_array_equal(a, c)
 
 
+@pytest.mark.slow
 def test_logs_are_means_over_seeds():
     stack = build("relativistic_average", (3, 5))
     (logs,) = trained(stack, 10).values()

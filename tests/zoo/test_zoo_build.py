@@ -355,6 +355,7 @@ def batch(generator, discriminator, rows, seed):
 GROUP = {"stylegan2_32": {"std_group": 2}, "stylegan2_256": {"std_group": 2}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FEW)
 def test_two_replicas_equal_one(name, two_replicas):
     options = GROUP.get(name, {})

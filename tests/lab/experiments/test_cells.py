@@ -44,6 +44,7 @@ def ran(folder):
     return sorted(int(line) for line in (folder / "log").read_text().split())
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path):
     for name in ("whole", "broken"):
         (tmp_path / name).mkdir()

@@ -92,6 +92,7 @@ def test_a_killed_run_resumes_and_ends_as_a_whole_one(tmp_path):
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in kept.items())
 
 
+@pytest.mark.slow
 def test_a_leak_that_starts_halfway_may_continue_from_there(tmp_path):
     """Bit for bit what training from the beginning gives."""
     real = points.mixture(mixtures.grid_centers(), 0.2)
