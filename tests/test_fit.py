@@ -291,6 +291,7 @@ def test_predict_takes_latents_and_labels():
         (lambda m: m.fit(Sequence(images(), LABELS), batch_size=8), "batch_size with a PyDataset"),
         (lambda m: m.fit(dataset(images()).batch(8), LABELS), "labels beside a dataset"),
         (lambda m: m.fit(dataset(images(), LABELS).batch(8).repeat()), "set steps_per_epoch"),
+        (lambda m: m.fit(batch for batch in ()), "a generator without batches"),
         (lambda m: m.fit("cats"), "data of type str: expected arrays"),
         (lambda m: m.fit(), "data of type NoneType"),
         (lambda m: m.fit(images(), LABELS, validation_split=1.0), "leaves none to train on"),

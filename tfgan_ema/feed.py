@@ -52,9 +52,8 @@ class Feed:
     def reading(self) -> Iterator[None]:
         """Inside, bad data end the run with the one line that says so, whoever reads them."""
         with warnings.catch_warnings():
-            if (
-                self.options.get("steps_per_epoch") is None
-            ):  # Keras warns of any end it did not know
+            if self.options.get("steps_per_epoch") is None:
+                # Keras warns of every end that it did not know before.
                 warnings.filterwarnings("ignore", "Your input ran out of data")
             try:
                 yield
@@ -162,7 +161,7 @@ def _read(
             rebatched = feed.x.batch if unbatched else feed.x.rebatch
             feed.x = rebatched(rows, drop_remainder=of_one_size)
         if of_one_size:
-            feed.x, feed.rows = handed.of_one_size(feed.x, parts, _once(_say_dropped))
+            feed.x, feed.rows = handed.of_one_size(feed.x, parts, functools.cache(_say_dropped))
         judged = functools.partial(_judged, form=form)
         judge = functools.partial(_judge_found, feed.x.element_spec, form)
         feed.x = handed.checked(feed.x, judged, _kept(judge, feed.faults))
@@ -170,7 +169,9 @@ def _read(
         feed.x = _Checked(feed.x, check, of_one_size)
         feed.rows = feed.x.rows
     elif kind == "generator":
-        first = next(feed.x)
+        first = next(feed.x, None)
+        if first is None:
+            raise UsageError("a generator without batches: it is empty, or used up.")
         feed.rows = len(check(first)[0])
         feed.x = map(check, itertools.chain([first], feed.x))
         if of_one_size:
@@ -242,7 +243,7 @@ class _Checked(keras.utils.PyDataset):
 
 
 def _whole(elements: Iterable[tuple], rows: int) -> Iterator[tuple]:
-    say_once = _once(_say_dropped)
+    say_once = functools.cache(_say_dropped)
     for element in elements:
         if len(element[0]) == rows:
             yield element
@@ -252,10 +253,6 @@ def _whole(elements: Iterable[tuple], rows: int) -> Iterator[tuple]:
 
 def _say_dropped(found: int, rows: int) -> None:
     say(f"a batch of {found} rows is left out, as steps have {rows}.")
-
-
-def _once(function: Callable[..., None]) -> Callable[..., None]:
-    return functools.cache(function)
 
 
 def _is_endless(kind: str, x: Any) -> bool:

@@ -87,7 +87,8 @@ def fit(
         pair = isinstance(validation_data, tuple | list)
         x, y, weight = (*(validation_data if pair else [validation_data]), None, None)[:3]
         _check_call(gan, None, weight)
-        rows = validation_batch_size or (batch_size if pair else None)
+        given = validation_batch_size or batch_size
+        rows = given if pair or hasattr(x, "__array__") else validation_batch_size
         held_out = feed.for_evaluation(gan, x, y, rows, validation_steps, "validation_steps")
         train.options["validation_data"] = (held_out.x, held_out.y)
         train.options["validation_batch_size"] = held_out.options.get("batch_size")
