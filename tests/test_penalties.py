@@ -12,7 +12,7 @@ import scipy.special
 import tensorflow as tf
 import toy
 
-from tfgan_ema import penalties
+from tfgan_ema import checkpoint, penalties
 from tfgan_ema.adapt import Batch
 from tfgan_ema.engines import tensorflow as engine
 from tfgan_ema.errors import UsageError
@@ -21,7 +21,8 @@ from tfgan_ema.latents import Draws
 N = 6
 
 
-def inputs(forward, real=None, fake=None, *, network=None, logits=None, latent=None, step=0):
+def inputs(forward, real=None, fake=None, *, network=None, logits=None, latent=None, step=0,
+           fake_logits=None):  # fmt: skip
     """What a penalty sees; ``forward`` is a function of points alone."""
 
     def tensor(x):
@@ -33,6 +34,7 @@ def inputs(forward, real=None, fake=None, *, network=None, logits=None, latent=N
         real=Batch(tensor(real)),
         fake=Batch(tensor(fake), latent=tensor(latent)),
         real_logits=tensor(logits),
+        fake_logits=tensor(fake_logits),
         draws=Draws(11, tf.constant(step), "test/"),
     )
 
@@ -421,3 +423,35 @@ def test_wrong_values_are_answered_in_one_line(name, options, words):
     with pytest.raises(UsageError, match=words) as error:
         penalties.get(name, **options)
     assert "\n" not in str(error.value)
+
+
+def test_lecam_is_its_formula_with_the_averages_of_earlier_updates(rng):
+    penalty = penalties.LeCam(0.3, decay=0.9, start_step=1)
+    real_mean = fake_mean = 0.0
+    for step, update in [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0)]:
+        real, fake = np.add(rng.normal(size=(2, 7)), [[0.5], [-0.5]]).astype("float32")
+        found = penalty(inputs(None, logits=real, fake_logits=fake, step=step))
+        term = np.mean(np.maximum(real - fake_mean, 0) ** 2)
+        term += np.mean(np.maximum(real_mean - fake, 0) ** 2)
+        started = step > 1
+        assert float(found) == pytest.approx(0.3 * term * started, rel=1e-5), (step, update)
+        share = 0.9 if started else 0.0
+        real_mean = share * real_mean + (1 - share) * real.mean()
+        fake_mean = share * fake_mean + (1 - share) * fake.mean()
+        np.testing.assert_allclose(
+            [float(value) for value in penalty.state], [real_mean, fake_mean], rtol=1e-5
+        )
+
+
+def test_lecam_trains_alike_on_two_replicas_and_after_a_restart(tmp_path, two_replicas):
+    def made(strategy=None):
+        return toy.gan(strategy=strategy, penalties=[penalties.LeCam(0.5)], loss="hinge")
+
+    whole = toy.fit(made(), 5)
+    toy.assert_close(whole, toy.fit(made(two_replicas), 5), 1e-4)
+    first, second = made(), made()
+    toy.fit(first, 3)
+    checkpoint.save(tmp_path, 3, first.state())
+    checkpoint.restore(second, tmp_path)
+    toy.assert_close(whole, toy.fit(second, 2), 0)
+    assert second.get_metrics_result()["lecam"] > 0

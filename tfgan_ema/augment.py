@@ -8,6 +8,7 @@ from typing import Any
 
 from keras import ops
 
+from tfgan_ema.controllers import Controller
 from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import UsageError, build
 from tfgan_ema.latents import Draws
@@ -52,19 +53,33 @@ class DiffAugment(Part):
     Each row has draws of its own. ``color``: brightness in +-1/2, saturation x [0, 2), contrast
     x [1/2, 3/2); ``translation``: up to 1/8 of the size, zeros shifted in; ``cutout``: a square of
     half the size set to 0.
+
+    With a probability below 1 each row is augmented by chance. An adaptive probability starts at 0
+    and follows how far the discriminator overfits (`controllers.Controller`), as in adaptive
+    discriminator augmentation (Karras et al. 2020a).
     """
 
     POLICIES = ("color", "translation", "cutout")
     needs_images = True
 
-    def __init__(self, policy: Sequence[str] = POLICIES) -> None:
+    def __init__(
+        self,
+        policy: Sequence[str] = POLICIES,
+        *,
+        probability: float = 1.0,
+        adaptive: bool = False,
+        target: float = 0.6,
+    ) -> None:
         """Creates the augmentation.
 
         Args:
             policy: which of `POLICIES` are applied, in order.
+            probability: of each row, in [0, 1]; the most of an adaptive one.
+            adaptive: whether the probability follows how far the discriminator overfits.
+            target: of an adaptive one: the mean sign of the real batch's logits, in (-1, 1).
 
         Raises:
-            UsageError: an unknown policy.
+            UsageError: an unknown policy, or a number out of range.
         """
         policy = tuple(policy.split(",")) if isinstance(policy, str) else tuple(policy)
         for name in policy:
@@ -72,7 +87,13 @@ class DiffAugment(Part):
                 raise UsageError(
                     f"DiffAugment policy {name!r}: expected some of {', '.join(self.POLICIES)}."
                 )
-        self.policy = policy
+        if not 0 <= probability <= 1:
+            raise UsageError(f"DiffAugment probability {probability}: expected one in [0, 1].")
+        self.policy, self.probability = policy, float(probability)
+        self.adaptive, self.target, self.controller = adaptive, target, None
+        if adaptive:
+            name = "diff_augment_probability"
+            self.controller = Controller(target, most=self.probability, name=name)
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Augmented images [n, h, w, c].
@@ -84,9 +105,14 @@ class DiffAugment(Part):
             raise UsageError(
                 f"DiffAugment on data of shape {tuple(images.shape)}: it needs images [n, h, w, c]."
             )
+        augmented = images
         for name in self.policy:
-            images = getattr(self, f"_{name}")(images, draws.fold_in(name))
-        return images
+            augmented = getattr(self, f"_{name}")(augmented, draws.fold_in(name))
+        if self.probability == 1 and not self.adaptive:
+            return augmented
+        chance = ops.reshape(draws.uniform((images.shape[0],), "chance"), (-1, 1, 1, 1))
+        share = self.controller.share if self.adaptive else self.probability
+        return ops.where(chance < share, augmented, images)
 
     @staticmethod
     def _color(images: Tensor, draws: Draws) -> Tensor:

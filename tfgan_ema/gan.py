@@ -24,6 +24,7 @@ from tfgan_ema import (
 from tfgan_ema.adapt import Batch, Form, step_batches
 from tfgan_ema.averaging import Average, Rule
 from tfgan_ema.checkpoint import state_of
+from tfgan_ema.controllers import started
 from tfgan_ema.engines import Report, Tensor
 from tfgan_ema.errors import UsageError, whole
 from tfgan_ema.evaluation import LOGS, logit_report, test_step
@@ -127,11 +128,13 @@ class GAN(keras.Model):
         self.samplers, self._loop = {}, None
         for rule in averages:
             self.add_average(rule)
+        self.controllers = started(getattr(x, "controller", None) for x in (leak, *self.augment))
         self.lookahead = lookahead
         if lookahead is not None:
             lookahead.follow(self.players.trained)
         self._teacher = appoint_teacher(self)
         names = [*LOGS, *(penalty.name for penalty in self.regularisation.terms)]
+        names += [controller.name for controller in self.controllers]
         names += ["d_gradient_norm", "g_gradient_norm"] if track_gradients else []
         self.trackers = {key: keras.metrics.Mean(name=key) for key in names}
         self.built = True
@@ -159,13 +162,15 @@ class GAN(keras.Model):
             if self.update_order == "alternating":
                 self._update_generator(real[-1])
         self.step.assign_add(1)
+        images = real[0].images.shape[0] * self.engine.replicas()
+        for controller in self.controllers:
+            self.log({controller.name: controller.move(self.step.value, self.n_dis * images)})
         followed = {}
         if self.lookahead is not None:
             self.lookahead.move(self.engine, self.step.value, self.players.trained)
             followed = self.lookahead.followed(self.players.trained)
-        batch_size = real[0].images.shape[0] * self.engine.replicas()
         for average in self.averages:
-            average.move(self.step.value, batch_size, followed)
+            average.move(self.step.value, images, followed)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
     def _update_discriminator(self, k: int, real: Batch) -> None:
@@ -224,9 +229,11 @@ class GAN(keras.Model):
         """The discriminator's loss with its penalties, and what is logged."""
         real, fake = self._augmented(real, draws, "real"), self._augmented(fake, draws, "fake")
         logits = self.players.logit_pair(real, fake)
+        for controller in self.controllers:
+            controller.observe(self.engine, logits[0])
         loss = self.loss_pair.discriminator(*logits, **self.loss_inputs(real, fake))
         forward = functools.partial(self.players.logits, training=True)
-        inputs = PenaltyInputs(self.discriminator, forward, real, fake, logits[0], draws)
+        inputs = PenaltyInputs(self.discriminator, forward, real, fake, *logits, draws)
         terms = self.regularisation.of("discriminator", inputs)
         report = {"d_loss": loss, **logit_report(*logits), **terms}
         return self._scaled(self.d_optimizer, loss + sum(terms.values())), report
@@ -243,7 +250,7 @@ class GAN(keras.Model):
             fake_logits, factor = self.top_k(self.engine, fake_logits, self.step.value)
         loss = self.loss_pair.generator(real_logits, fake_logits, **self.loss_inputs(real, fake))
         forward = functools.partial(self.players.run, self.generator, training=True)
-        inputs = PenaltyInputs(self.generator, forward, None, fake, None, draws)
+        inputs = PenaltyInputs(self.generator, forward, None, fake, None, None, draws)
         terms = self.regularisation.of("generator", inputs)
         total = factor * loss + sum(terms.values())
         return self._scaled(self.g_optimizer, total), {"g_loss": loss, **terms}
@@ -267,6 +274,7 @@ class GAN(keras.Model):
             *fake[:2],
             engine=self.engine,
             step=self.step.value,
+            draws=draws.fold_in("leak"),
             teacher=teacher,
             discriminator=self.players.logits,
         )

@@ -10,8 +10,10 @@ from itertools import pairwise
 import keras
 from keras import ops
 
+from tfgan_ema.controllers import Controller
 from tfgan_ema.engines import Engine, Tensor
 from tfgan_ema.errors import UsageError, whole
+from tfgan_ema.latents import Draws
 from tfgan_ema.parts import Part
 
 NEVER = 2**31 - 1
@@ -33,6 +35,10 @@ class LeakyEMA(Part, keras.layers.Layer):
     - ``async_model``: the teacher is a fixed generator given as ``model``.
     - ``same_random``: no teacher; the update's own fakes of those rows are leaked.
     - ``same_top_k``: no teacher; the fakes that the discriminator holds most real are leaked.
+
+    An adaptive leak begins with a share of 0, which `controllers.Controller` moves between 0 and
+    beta: up while the discriminator calls more real images real than the target says. `apa` is the
+    published method of this kind.
     """
 
     def __init__(
@@ -43,19 +49,26 @@ class LeakyEMA(Part, keras.layers.Layer):
         mode: str = "sync",
         average: int | str = 0,
         ramp: int = 0,
+        adaptive: bool = False,
+        target: float = 0.6,
+        per_image: bool = False,
         model: Callable[..., Tensor] | None = None,
         name: str = "leaky_ema",
     ) -> None:
         """Creates the layer.
 
         Args:
-            beta: share of the real batch that is replaced, in [0, 1).
+            beta: share of the real batch that is replaced, in [0, 1); the most of an adaptive leak.
             start_step: leaking starts after this generator step; ``"auto"`` waits until the
                 `Evaluate` callback sees the metric flatten (see `plateau`).
             mode: one of `MODES`.
             average: which of the GAN's averages teaches (``sync`` and ``async_noise``), an index or
                 a name.
             ramp: generator steps over which the share grows linearly from 0 to beta; 0 is constant.
+            adaptive: whether the share follows how far the discriminator overfits.
+            target: of an adaptive leak: the mean sign of the real batch's logits, in (-1, 1).
+            per_image: whether each row is replaced with that probability by itself; the share is
+                exact otherwise.
             model: for ``async_model``: a generator, also one from `export.load_generator`.
             name: the layer's name.
 
@@ -76,10 +89,19 @@ class LeakyEMA(Part, keras.layers.Layer):
                 f"LeakyEMA mode {mode!r} with model {model!r}: `async_model`, and only it, needs a "
                 "fixed generator (a model, or export.load_generator(FOLDER))."
             )
+        if (adaptive and ramp) or (per_image and mode == "same_top_k"):
+            raise UsageError(
+                f"LeakyEMA adaptive {adaptive}, ramp {ramp}, per_image {per_image}, mode {mode!r}: "
+                "an adaptive leak has no ramp, and same_top_k ranks a whole batch."
+            )
         if ramp < 0:
             raise UsageError(f"LeakyEMA ramp {ramp}: expected a number of steps >= 0.")
         self.beta, self.mode, self.average, self.ramp = float(beta), mode, average, int(ramp)
         self.start_step, self.auto, self.model = start_step, start_step == "auto", model
+        self.adaptive, self.target, self.per_image = adaptive, target, per_image
+        self.controller = None
+        if adaptive:
+            self.controller = Controller(target, most=self.beta, name="leak_share")
         # A variable, so that a callback can set it and a checkpoint keeps it.
         self.start = self.add_weight(
             shape=(),
@@ -113,6 +135,8 @@ class LeakyEMA(Part, keras.layers.Layer):
     def count(self, step: Tensor, batch: int) -> Tensor:
         """Leaked rows of a global batch at generator step ``step`` (from 0), int32 scalar."""
         whole = _rounded(self.beta * batch)
+        if self.controller is not None:
+            return ops.cast(ops.floor(self.controller.share * batch + 0.5), "int32")
         if not self.ramp:
             return ops.convert_to_tensor(whole, "int32")
         progress = ops.clip(ops.cast(step - self.start + 1, "float32") / self.ramp, 0.0, 1.0)
@@ -127,6 +151,7 @@ class LeakyEMA(Part, keras.layers.Layer):
         *,
         engine: Engine,
         step: Tensor,
+        draws: Draws,
         teacher: Callable[[Tensor], tuple[Tensor, Tensor | None]],
         discriminator: Callable[[Tensor, Tensor | None], Tensor],
     ) -> tuple[Tensor, Tensor | None]:
@@ -139,6 +164,7 @@ class LeakyEMA(Part, keras.layers.Layer):
             fake_labels: their labels.
             engine: the engine of Keras's backend.
             step: generator steps done so far.
+            draws: random draws of this update; only ``per_image`` asks for them.
             teacher: rows (int32 [k]) -> the teacher's images for those rows, and their labels.
             discriminator: images, labels -> logits [n]; only ``same_top_k`` asks for them.
 
@@ -158,8 +184,10 @@ class LeakyEMA(Part, keras.layers.Layer):
                 )
             )
 
+        chances = draws.uniform((real.shape[0],), "leaked") if self.per_image else None
+
         def leak() -> tuple:
-            leaked, most = self._leaked_rows(engine, real.shape[0], step, logits)
+            leaked, most = self._leaked_rows(engine, real.shape[0], step, logits, chances)
             if most == 0:
                 return unmixed
             # The leaked rows first, in their order; then some that stay as they are.
@@ -180,9 +208,11 @@ class LeakyEMA(Part, keras.layers.Layer):
         return (mixed[0], None if labels is None else mixed[1])
 
     def _leaked_rows(
-        self, engine: Engine, rows: int, step: Tensor, logits: Tensor | None
+        self, engine: Engine, rows: int, step: Tensor, logits: Tensor | None, chances: Tensor | None
     ) -> tuple[Tensor, int]:
         """Mask of this replica's leaked rows, and the most there can be."""
+        if chances is not None:
+            return chances < (self.controller.share if self.adaptive else self.beta), rows
         replicas, index = engine.replicas(), engine.rows(rows)
         batch = rows * replicas
         count, most = self.count(step, batch), _rounded(self.beta * batch)
@@ -191,6 +221,24 @@ class LeakyEMA(Part, keras.layers.Layer):
             return leaked, math.ceil(most / replicas)
         rank = ops.argsort(ops.argsort(-logits))  # 0 is the most real
         return ops.cast(ops.take(rank, index), "int32") < count, min(rows, most)
+
+
+def apa(target: float = 0.6, *, most: float = 0.9, start_step: int = 0) -> LeakyEMA:
+    """Adaptive pseudo augmentation (Jiang et al. 2021): fakes pass for real, each by chance.
+
+    Args:
+        target: of the mean sign of the real batch's logits, in (-1, 1).
+        most: the largest probability, below 1.
+        start_step: it starts after this generator step.
+    """
+    return LeakyEMA(
+        most,
+        start_step=start_step,
+        mode="same_random",
+        adaptive=True,
+        target=target,
+        per_image=True,
+    )
 
 
 def _rounded(x: float) -> int:

@@ -253,8 +253,8 @@ def _get(kind: str, **options: Any) -> Any:
         from tfgan_ema import export
 
         options["model"] = export.load_generator(options["model"])
-    kinds = {"leak": mixing.LeakyEMA, "top_k": mixing.TopK, "lookahead": lookahead.Lookahead}
-    return build("part", kind, kinds, options)
+    kinds = {"leak": mixing.LeakyEMA, "apa": mixing.apa, "top_k": mixing.TopK}
+    return build("part", kind, kinds | {"lookahead": lookahead.Lookahead}, options)
 
 
 # Work directories

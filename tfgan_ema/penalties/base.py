@@ -32,6 +32,7 @@ class PenaltyInputs:
             generator.
         fake: the same for the fakes, with their latents [n, d].
         real_logits: the real images' logits [n], or ``None`` for the generator.
+        fake_logits: those of the fakes.
         draws: random draws of this update.
     """
 
@@ -40,6 +41,7 @@ class PenaltyInputs:
     real: Batch | None
     fake: Batch
     real_logits: Tensor | None
+    fake_logits: Tensor | None
     draws: Draws
 
     @property
