@@ -82,6 +82,13 @@ def test_holm_against_its_definition(rng):
         assert [p < 0.05 for p in verdicts.holm(ps)] == rejected.tolist()
 
 
+def test_a_number_that_is_not_finite_decides_nothing():
+    good = ([0.5, 0.51, 0.49], [1.0, 1.01, 1.0])
+    broken, kept = verdicts.family([([np.nan, 0.5, 0.5], [1.0, 1.0, 1.0]), good])
+    assert str(broken).startswith("not told apart: +nan %")
+    assert kept.word == "lower"
+
+
 def simulated(rng, effect=0.0):
     """Distances of 5 seeds in 8 comparisons with one arm, which has 2 outcomes."""
     seed = rng.normal(1.0, 0.3, (5, 1))

@@ -102,9 +102,9 @@ class Verdict(NamedTuple):
     @property
     def word(self) -> str:
         """``"lower"``, ``"higher"`` or ``"not told apart"``."""
-        if self.p is None or self.p >= LEVEL:
-            return "not told apart"
-        return "lower" if self.change < 0 else "higher"
+        if self.p is not None and self.p < LEVEL:
+            return "lower" if self.change < 0 else "higher"
+        return "not told apart"  # a number that is not finite supports nothing, too
 
     def __str__(self) -> str:
         """The words of a table."""
