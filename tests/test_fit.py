@@ -165,6 +165,42 @@ def test_steps_read_the_right_rows(kind, count, size, n_dis, accumulate, executi
         np.testing.assert_array_equal(np.sort(rows), np.arange(steps * first))
 
 
+@pytest.mark.slow
+@settings(max_examples=12, deadline=None)
+@given(
+    kind=st.sampled_from(["arrays", "dataset", "sequence", "generator"]),
+    steps=st.integers(1, 3),
+    left=st.integers(0, 5),
+    size=st.integers(1, 4),
+    n_dis=st.integers(1, 2),
+    accumulate=st.integers(1, 2),
+)
+def test_two_replicas_read_the_rows_of_one(
+    two_replicas, kind, steps, left, size, n_dis, accumulate
+):
+    """The same training, or one line where two replicas cannot share a batch."""
+    rows = size * accumulate * n_dis
+    points = toy.points(steps * rows + min(left, rows - 1)).samples
+    ends = []
+    for strategy in (None, two_replicas):
+        model = toy.gan("mlp", strategy=strategy, n_dis=n_dis, accumulate=accumulate)
+        x, options = {
+            "arrays": lambda: (points, {"batch_size": size * accumulate}),
+            "dataset": lambda: (dataset(points).batch(rows), {}),
+            "sequence": lambda: (Sequence(points, size=rows), {"shuffle": False}),
+            "generator": lambda: (generator(points, size=rows), {}),
+        }[kind]()
+        if strategy and size % 2:
+            with pytest.raises(UsageError, match="2 replica|multiple of 2") as error:
+                model.fit(x, verbose=0, **options)
+            assert "\n" not in str(error.value)
+            return
+        model.fit(x, verbose=0, **options)
+        assert model.steps_done == steps
+        ends.append(checkpoint.to_arrays(model.state()))
+    toy.assert_close(*ends, 2e-5)
+
+
 def test_arrays_are_shuffled_anew_each_epoch_by_the_seed():
     def orders(seed):
         pair = toy.zoo.build("mlp", g_hidden=(4,), d_hidden=(4,))

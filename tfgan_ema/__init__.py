@@ -23,6 +23,7 @@ _NAMES = {
     "Evaluate": "callbacks",
     "Checkpoint": "callbacks",
     "StopOnNaN": "callbacks",
+    "Run": "run",
     "ForPlayer": "rates",
     "OptimisticAdam": "optimizers",
 }

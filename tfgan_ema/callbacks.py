@@ -148,8 +148,8 @@ class SampleGrid(Periodic):
     """Draws the raw and the averaged generator side by side, always from the same latents.
 
     Writes ``WORKDIR/samples/step_XXXXXXXX.png`` (left raw, right averaged) and a TensorBoard image.
-    Each half has ``count`` samples. Points are drawn as a scatter plot of the averaged generator
-    over ``reference``.
+    Each half has ``count`` samples, 64 unless given. Points are drawn as a scatter plot of the
+    averaged generator, 2,000 unless given, over ``reference``.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class SampleGrid(Periodic):
         workdir: str | os.PathLike,
         *,
         every: int | None = 1000,
-        count: int = 64,
+        count: int | None = None,
         seed: int = 0,
         reference: np.ndarray | None = None,
         events: Events | None = None,
@@ -169,7 +169,8 @@ class SampleGrid(Periodic):
 
     def act(self, step: int) -> None:
         generators = ("raw", 0) if self.model.averages else ("raw",)
-        sets = [self.model.sample(self.count, self.seed, average=name) for name in generators]
+        count = self.count or (64 if self.model.form.of_images else 2000)
+        sets = [self.model.sample(count, self.seed, average=name) for name in generators]
         if not devices.is_chief(self.model):
             return
         path = self.folder / f"step_{step:08d}.png"
@@ -270,8 +271,9 @@ class MetricsLog(Periodic):
     A row also has the distance of each average from the raw weights. Where the output is no
     terminal, and so shows no progress bar, it prints a line for each row.
 
-    Each row starts the means anew, as does each epoch: Keras's own logs then are means since the
-    last row. A run that resumes at a checkpoint writes the rows of an undisturbed one.
+    Each row starts the means anew, as does each epoch, so Keras's logs of a batch are means since
+    the last row; those of an epoch stay means over the epoch, for this callback and those after it.
+    A run that resumes at a checkpoint writes the rows of an undisturbed one.
     """
 
     def __init__(
@@ -294,6 +296,7 @@ class MetricsLog(Periodic):
             kept = self._means.pop(metric.name, [])
             for variable, value in zip(metric.variables, kept, strict=False):
                 variable.assign(value)
+        self._epoch: dict[str, np.ndarray] = {}  # sums and counts of rows that were written
 
     def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
         self._logs = logs or {}
@@ -301,6 +304,7 @@ class MetricsLog(Periodic):
 
     def act(self, step: int) -> None:
         values = {name: float(value) for name, value in self._logs.items()} | _distances(self.model)
+        self._epoch = self._sums()
         self.model.reset_metrics()
         now = time.perf_counter()
         seconds = values["seconds_per_step"] = (now - self._clock) / (step - self._row)
@@ -313,6 +317,16 @@ class MetricsLog(Periodic):
         if not sys.stdout.isatty():
             losses = ", ".join(f"{name} {values[name]:.4g}" for name in ("d_loss", "g_loss"))
             print(f"step {step}: {losses}, {1000 * seconds:.3g} ms/step", flush=True)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        means = {name: total / max(count, 1.0) for name, (total, count) in self._sums().items()}
+        if logs is not None:
+            logs |= means
+
+    def _sums(self) -> dict[str, np.ndarray]:
+        """The sum and the count of each logged value in the epoch so far."""
+        found = _running_means(self.model)
+        return {name: np.add(found[name], self._epoch.get(name, 0.0)) for name in found}
 
 
 def _running_means(gan: GAN) -> dict[str, list[float]]:

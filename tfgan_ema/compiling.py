@@ -75,8 +75,7 @@ def get_compile_config(gan: GAN) -> dict[str, Any]:
     """
     if not gan.compiled:
         return {}
-    given = {"d_optimizer": gan.d_optimizer, "g_optimizer": gan.g_optimizer, **gan.execution}
-    return {name: saving.written(name, value) for name, value in given.items()}
+    return {name: saving.written(name, value) for name, value in saving.compiled_with(gan).items()}
 
 
 def compile_from_config(gan: GAN, config: dict[str, Any]) -> None:

@@ -48,6 +48,14 @@ class Feed:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     faults: list[Exception] = dataclasses.field(default_factory=list)
 
+    def steps_of_epoch(self) -> int | None:
+        """Generator steps of an epoch, where they are known before it is read."""
+        steps = self.options.get("steps_per_epoch") or getattr(self.x, "num_batches", None)
+        if steps is None and hasattr(self.x, "cardinality"):
+            known = int(self.x.cardinality())
+            steps = known if known > 0 else None
+        return steps
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """Inside, bad data end the run with the one line that says so, whoever reads them."""

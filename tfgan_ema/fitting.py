@@ -101,6 +101,7 @@ def fit(
         )
     if steps is not None and steps % gan.steps_per_execution:
         callbacks = [*tree.flatten(callbacks or []), _EndOfEpoch(steps)]
+    initial_epoch = monitors.resumed(gan, callbacks, train.steps_of_epoch(), epochs, initial_epoch)
     with train.reading(), held_out.reading():
         return keras.Model.fit(
             gan,

@@ -36,6 +36,7 @@ def checked(gan: GAN, callbacks: Any, held_out: Sequence[str]) -> Any:
     if not callbacks or isinstance(callbacks, keras.callbacks.CallbackList):
         return callbacks
     callbacks = keras.tree.flatten(callbacks)
+    callbacks.sort(key=lambda callback: not hasattr(callback, "resume"))  # others read its logs
     logs = [*gan.trackers, *(f"val_{name}" for name in held_out)]
     terms = {"d_loss", "g_loss", *(penalty.name for penalty in gan.regularisation.terms)}
     monitored = []
@@ -57,13 +58,26 @@ def checked(gan: GAN, callbacks: Any, held_out: Sequence[str]) -> Any:
                 )
         if mode == "auto":  # Keras asks for a direction, also where nothing is compared
             callback.mode = "min"
-    for backup in callbacks:
-        if isinstance(backup, keras.callbacks.BackupAndRestore):
-            # Batches follow the step, and Keras reads some data before it restores the run.
-            for callback in callbacks:
-                callback.set_model(gan)
-            backup.on_train_begin()
     return [*callbacks, _Present(monitored)] if monitored else callbacks
+
+
+def resumed(
+    gan: GAN, callbacks: Any, steps_of_epoch: int | None, epochs: int, initial_epoch: int
+) -> int:
+    """Lets callbacks restore an earlier run before Keras reads data, since batches follow the step.
+
+    Returns:
+        The epoch to begin with.
+    """
+    callbacks = keras.tree.flatten(callbacks or [])
+    runs = [callback for callback in callbacks if hasattr(callback, "resume")]
+    backups = [c for c in callbacks if isinstance(c, keras.callbacks.BackupAndRestore)]
+    if runs or backups:
+        for callback in callbacks:
+            callback.set_model(gan)
+    for backup in backups:
+        backup.on_train_begin()
+    return max([initial_epoch, *(run.resume(steps_of_epoch, epochs) for run in runs)])
 
 
 class _Present(keras.callbacks.Callback):

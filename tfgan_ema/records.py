@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import os
 import time
@@ -16,6 +17,7 @@ from tfgan_ema import files
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 
 def read_table(path: str | os.PathLike) -> list[dict[str, str]]:
@@ -70,13 +72,16 @@ class Table:
 
 
 class Events:
-    """A TensorBoard event file: scalars and images by step."""
+    """A TensorBoard event file in a folder, made with its first value: scalars, images by step."""
 
     def __init__(self, folder: str | os.PathLike) -> None:
-        """Opens a new event file in ``folder``."""
+        self.folder = folder
+
+    @functools.cached_property
+    def _writer(self) -> EventFileWriter:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        self._writer = EventFileWriter(str(folder))
+        return EventFileWriter(str(self.folder))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes one number for each tag."""

@@ -283,6 +283,15 @@ def write_run(
     folder: str | os.PathLike | None = None,
 ) -> None:
     """Writes ``run.json``; ``folder`` is where the modules of its own parts are, see `look_in`."""
+    data = {"name": source.name, "shape": list(source.shape)}
+    data |= {"num_classes": num_classes, "class_names": source.class_names}
+    write_record(workdir, {"config": plain(config), "data": data}, folder)
+
+
+def write_record(
+    workdir: str | os.PathLike, record: Mapping[str, Any], folder: str | os.PathLike | None
+) -> None:
+    """Writes ``run.json`` of a record, with the versions and the device of this process."""
     import importlib.metadata as metadata
 
     import keras
@@ -292,11 +301,9 @@ def write_run(
 
     packages = (keras.config.backend(), "keras", "numpy")
     versions = {package: metadata.version(package) for package in packages}
-    data = {"name": source.name, "shape": list(source.shape)}
     run = {
         "format": FORMAT,
-        "config": plain(config),
-        "data": data | {"num_classes": num_classes, "class_names": source.class_names},
+        **record,
         "versions": versions | {"tfgan_ema": __version__},
         "device": devices.device_kind(),
         "folder": None if folder is None else str(folder),
@@ -315,7 +322,7 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> GAN:
     Raises:
         UsageError: not a work directory, or no such checkpoint in it.
     """
-    from tfgan_ema import checkpoint
+    from tfgan_ema import checkpoint, recorded
 
     run = read_run(workdir)
     folder = Path(workdir) / "checkpoints"
@@ -323,18 +330,26 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> GAN:
         raise UsageError(f"{workdir} has no checkpoint yet: train it until `checkpoint_every`.")
     data = run["data"]
     look_in(run.get("folder"))
-    gan = build_gan(ConfigDict(run["config"]), tuple(data["shape"]), data["num_classes"])
+    if run["config"] is None:  # it was made in Python
+        gan = recorded.make(run["made_of"])
+    else:
+        gan = build_gan(ConfigDict(run["config"]), tuple(data["shape"]), data["num_classes"])
     checkpoint.restore(gan, folder, step)
     return gan
 
 
-def recorded(config: ConfigDict, workdir: Path, force: bool) -> dict[str, Any] | None:
+def claimed(
+    workdir: Path, differences: Callable[[dict[str, Any]], list[str]], force: bool
+) -> dict[str, Any] | None:
     """What is recorded of the run in ``workdir``, or ``None`` for a new one.
 
-    A run may always be given more steps; ``force`` allows every other change.
+    Args:
+        workdir: the folder of the run; it need not exist.
+        differences: in what a record differs from the run that is about to be trained.
+        force: go on in spite of them.
 
     Raises:
-        UsageError: the folder holds something else, or a run with another configuration.
+        UsageError: the folder holds something else, or a run that differs.
     """
     if not (workdir / "run.json").exists():
         if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
@@ -343,12 +358,7 @@ def recorded(config: ConfigDict, workdir: Path, force: bool) -> dict[str, Any] |
             )
         return None
     run = read_run(workdir)
-    old, new = flatten(run["config"]), flatten(plain(config))
-    differ = [
-        f"{key} (was {old.get(key)!r}, now {new.get(key)!r})"
-        for key in sorted({*old, *new})
-        if old.get(key) != new.get(key) and not (key == "steps" and new[key] > old[key])
-    ]
+    differ = differences(run)
     if differ and not force:
         raise UsageError(
             f"workdir={workdir} belongs to a run with another configuration: "
@@ -356,3 +366,15 @@ def recorded(config: ConfigDict, workdir: Path, force: bool) -> dict[str, Any] |
             "with the new one."
         )
     return run
+
+
+def differences(config: ConfigDict, run: Mapping[str, Any]) -> list[str]:
+    """The keys in which a configuration differs from a run's; a run may be given more steps."""
+    if run["config"] is None:
+        return ["it was made in Python"]
+    old, new = flatten(run["config"]), flatten(plain(config))
+    return [
+        f"{key} (was {old.get(key)!r}, now {new.get(key)!r})"
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key) and not (key == "steps" and new[key] > old[key])
+    ]

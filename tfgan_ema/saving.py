@@ -17,16 +17,24 @@ if TYPE_CHECKING:
     from tfgan_ema.gan import GAN
 
 
+def parts(gan: GAN, arguments: Iterable[str]) -> dict[str, Any]:
+    """What the constructor of a GAN was given, and the averages that were added later."""
+    renamed = {"loss": gan.loss_pair, "averages": [average.rule for average in gan.averages]}
+    return {name: renamed[name] if name in renamed else getattr(gan, name) for name in arguments}
+
+
+def compiled_with(gan: GAN) -> dict[str, Any]:
+    """What `compile` was given."""
+    return {"d_optimizer": gan.d_optimizer, "g_optimizer": gan.g_optimizer, **gan.execution}
+
+
 def configuration(gan: GAN, arguments: Iterable[str]) -> dict[str, Any]:
-    """What the constructor of a GAN was given, and the averages that were added later.
+    """The configuration of every part, as Keras serialises it.
 
     Raises:
         UsageError: a part that has no configuration.
     """
-    rules = [average.rule for average in gan.averages]
-    renamed = {"loss": gan.loss_pair, "averages": rules}
-    parts = {name: renamed[name] if name in renamed else getattr(gan, name) for name in arguments}
-    return {name: written(name, part) for name, part in parts.items()}
+    return {name: written(name, part) for name, part in parts(gan, arguments).items()}
 
 
 def written(name: str, part: Any) -> Any:

@@ -53,7 +53,8 @@ def train(
     from tfgan_ema.engines import devices
 
     runs.look_in(folder)
-    run = None if workdir is None else runs.recorded(config, Path(workdir), force_config)
+    differences = functools.partial(runs.differences, config)
+    run = None if workdir is None else runs.claimed(Path(workdir), differences, force_config)
     replicas = strategy.num_replicas_in_sync
     if config.batch_size % (replicas * config.accumulate):
         raise UsageError(
@@ -72,8 +73,7 @@ def train(
         return 0
     workdir = Path(workdir)
     step = checkpoint.restore(gan, workdir / "checkpoints") or 0
-    chief = devices.is_chief(gan)
-    if chief and (run is None or run["config"] != runs.plain(config)):
+    if devices.is_chief(gan) and (run is None or run["config"] != runs.plain(config)):
         runs.write_run(workdir, config, source, num_classes, folder)
     if step >= config.steps:
         print(f"{workdir} is complete: {step} of {config.steps} steps.")
@@ -94,7 +94,7 @@ def train(
         gan.fit(
             devices.distribute(strategy, lambda shard: batches(shard=shard)),
             steps_per_epoch=config.steps - step,
-            callbacks=[guard, *_callbacks(config, workdir, source, chief, evaluator), *own],
+            callbacks=[guard, *_callbacks(config, workdir, source, evaluator), *own],
             shuffle=False,  # the pipeline has done it
             verbose=1 if sys.stdout.isatty() else 0,
         )
@@ -143,32 +143,31 @@ def _evaluator(config: ConfigDict, source: Source, load: Callable[..., Source]) 
 
 
 def _callbacks(
-    config: ConfigDict, workdir: Path, source: Source, chief: bool, evaluator: Evaluator | None
+    config: ConfigDict, workdir: Path, source: Source, evaluator: Evaluator | None
 ) -> list[Callback]:
-    """What watches a run. The checkpoints come last, to hold what an evaluation has set."""
-    from tfgan_ema import callbacks, records
+    """What watches a run, and by which score its best checkpoint is picked."""
+    from tfgan_ema import run
 
-    events = records.Events(workdir) if chief else None
-    points = source.batch(range(min(source.count, 2000)))[0] if len(source.shape) == 1 else None
-    found = [
-        callbacks.SampleGrid(
-            workdir,
-            every=config.sample_every,
-            count=64 if points is None else 2000,
-            seed=config.seed,
-            reference=points,
-            events=events,
-        ),
-        callbacks.MetricsLog(workdir, every=config.log_every, events=events),
-        callbacks.Checkpoint(workdir, every=config.checkpoint_every, keep=config.keep_checkpoints),
-    ]
+    evaluate = None
     if evaluator:
         first, *_ = evaluator.metrics.values()  # rows of an earlier run may begin with another
-        best = {"best_metric": config.evaluate.best_metric or first.results[0]}
-        best["smaller_is_better"] = config.evaluate.smaller_is_better
-        every = config.evaluate_every
-        found.insert(-1, callbacks.Evaluate(evaluator, workdir, every=every, events=events, **best))
-    return found
+        evaluate = {
+            "evaluator": evaluator,
+            "every": config.evaluate_every,
+            "best_metric": config.evaluate.best_metric or first.results[0],
+            "smaller_is_better": config.evaluate.smaller_is_better,
+        }
+    points = source.batch(range(min(source.count, 2000)))[0] if len(source.shape) == 1 else None
+    return run.watchers(
+        workdir,
+        log_every=config.log_every,
+        sample_every=config.sample_every,
+        checkpoint_every=config.checkpoint_every,
+        keep_checkpoints=config.keep_checkpoints,
+        evaluate=evaluate,
+        seed=config.seed,
+        reference=points,
+    )
 
 
 def _describe(config: ConfigDict, gan: GAN, source: Source) -> None:

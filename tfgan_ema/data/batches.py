@@ -57,7 +57,8 @@ def pipeline(
     worker, workers = shard
     if batch_size < 1 or batch_size % workers:
         raise UsageError(
-            f"batch_size {batch_size}: expected a positive multiple of the {workers} worker(s)."
+            f"batch_size {batch_size}: expected a positive multiple of {workers}, as that many "
+            "replicas or workers share it."
         )
     if not 0 <= worker < workers:
         raise UsageError(f"shard {shard}: expected (worker, workers) with 0 <= worker < workers.")

@@ -70,6 +70,8 @@ def add(
     if name in shipped.names() and not overwrite:
         raise UsageError(f"{shipped.folder(name)} exists: pass overwrite=True to replace it.")
     run, gan = runs.read_run(workdir), runs.load_run(workdir)
+    if run["config"] is None:
+        raise UsageError(f"{workdir} was trained from Python: a card tells how `train` made it.")
     config = ConfigDict(run["config"])
     if gan.steps_done < config.steps:
         raise UsageError(

@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 
 from configs import base
-from tfgan_ema import GAN, data, runs
+from tfgan_ema import GAN, data, recorded, runs
 from tfgan_ema.data.source import Source
 from tfgan_ema.errors import UsageError
 from tfgan_ema.lab.reports import charts, interpolation, pages, pictures
@@ -38,9 +38,9 @@ def page(workdir: str | os.PathLike) -> str:
     """
     workdir = Path(workdir)
     record, gan = runs.read_run(workdir), runs.load_run(workdir)
-    config = ConfigDict(record["config"])
+    config = record["config"] or recorded.as_configuration(record["made_of"])
     try:
-        source, missing = _training_data(config, record["data"]), ""
+        source, missing = _training_data(record), ""
     except UsageError as reason:
         source, missing = None, str(reason)
     leak_start = {}
@@ -53,6 +53,7 @@ def page(workdir: str | os.PathLike) -> str:
         "run.html.j2",
         title=workdir.resolve().name,
         run=record,
+        config=config,
         step=gan.steps_done,
         frames=pictures.frames(shown, names if _makes_images(gan) else names[-1:]),
         sampled=len(sampled),
@@ -61,23 +62,26 @@ def page(workdir: str | os.PathLike) -> str:
         paths=_interpolation(gan, source),
         neighbours=None if source is None else _neighbours(gan, source),
         missing=missing,
-        settings=runs.flatten(record["config"]),
+        settings=runs.flatten(config),
         defaults=runs.flatten(runs.plain(base.get_config())),
     )
 
 
-def _training_data(config: ConfigDict, recorded: Mapping[str, Any]) -> Source:
+def _training_data(record: Mapping[str, Any]) -> Source:
     """The data that a run was trained on, from disk.
 
     Raises:
         UsageError: they are not there, or are others now.
     """
-    name = recorded["name"]
+    name, shape = record["data"]["name"], record["data"]["shape"]
+    if record["config"] is None:
+        raise UsageError(f"they are {name}, of which nothing is kept.")
+    config = ConfigDict(record["config"])
     if not data.on_disk(name, config.data.data_dir):
         raise UsageError(f"{name} is not on disk; `tfgan-ema data fetch {name}` brings it.")
     source = runs.load_source(config, name)
-    if list(source.shape) != recorded["shape"]:
-        raise UsageError(f"{name} has shape {source.shape}, the run had {recorded['shape']}.")
+    if list(source.shape) != shape:
+        raise UsageError(f"{name} has shape {source.shape}, the run had {shape}.")
     return source
 
 
