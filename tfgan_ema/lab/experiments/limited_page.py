@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from tfgan_ema.lab.experiments import limited, verdicts
 from tfgan_ema.lab.experiments.experiment import Experiment, Results, Row, select, values
@@ -86,8 +87,8 @@ def tables(sizes: Budget, table: list[Row]) -> list[str]:
             ],
         ),
         pages.table(
-            ["at the last step", "precision", "recall", "called real: training", "held out",
-             "raw generator", "averaged generator", "raw generator's distance"],
+            ["at the last step", "precision", "recall", "training images called real",
+             "held-out ones", "raw samples", "averaged samples", "raw generator's distance"],
             [_last(arm, table, sizes, raw) for arm in ARMS],
         ),
     ]  # fmt: skip
@@ -222,7 +223,12 @@ def _curves(
         style = "--" if chosen.leak else "-"
         axis.plot(steps, numbers.mean(1), style, color=colour, label=chosen.title)
         axis.fill_between(steps, numbers.min(1), numbers.max(1), alpha=0.12, color=colour, lw=0)
-    axis.set(xlabel="step", ylabel=label, yscale="log" if log else "linear")
+    axis.set(xlabel="step", ylabel=label)
+    if log:
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(NullFormatter())
     axis.legend(fontsize=8)
     return figure
 
