@@ -15,7 +15,9 @@ from ml_collections.config_dict import placeholder
 from tfgan_ema.errors import UsageError, unknown
 
 COUNTS = ("steps", "batch_size", "n_dis", "accumulate", "steps_per_execution", "keep_checkpoints")
-INTERVALS = ("log_every", "sample_every", "checkpoint_every", "evaluate_every")  # None: never
+INTERVALS = (  # None: never
+    "log_every", "sample_every", "checkpoint_every", "evaluate_every", "snapshot_every",
+)  # fmt: skip
 # Their options are open: those of the class that `kind`, or the label, names.
 PARTS = (
     "network", "latent", "loss", "penalties", "averages", "leak", "augment", "top_k",
@@ -61,6 +63,8 @@ def get_config() -> ConfigDict:
             "sample_every": 1000,
             "checkpoint_every": 1000,
             "keep_checkpoints": 3,
+            "snapshot_every": placeholder(int),  # of averages of the kind power_ema; None: never
+            "snapshot_dtype": placeholder(str),  # None: float32; float16 is half as large
             "evaluate_every": placeholder(int),  # None: never
             "evaluate": {
                 "metrics": ("fid",),

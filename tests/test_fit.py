@@ -191,7 +191,7 @@ def test_two_replicas_read_the_rows_of_one(
             "generator": lambda: (generator(points, size=rows), {}),
         }[kind]()
         if strategy and size % 2:
-            with pytest.raises(UsageError, match="2 replica|multiple of 2") as error:
+            with pytest.raises(UsageError, match=r"2 replica|multiple of 2") as error:
                 model.fit(x, verbose=0, **options)
             assert "\n" not in str(error.value)
             return

@@ -13,6 +13,7 @@ __version__ = "0.2.0"
 _NAMES = {
     "GAN": "gan",
     "EMA": "averaging",
+    "PowerEMA": "averaging",
     "UniformAverage": "averaging",
     "LeakyEMA": "mixing",
     "InstanceNoise": "augment",
@@ -30,7 +31,7 @@ _NAMES = {
 _MODULES = (
     "augment", "averaging", "callbacks", "checkpoint", "data", "engines", "errors", "export",
     "gan", "interop", "latents", "layers", "losses", "metrics", "mixing", "optimizers",
-    "penalties",
+    "penalties", "posthoc",
 )  # fmt: skip
 __all__ = ["__version__", *_NAMES, *_MODULES]
 

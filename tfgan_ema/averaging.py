@@ -16,7 +16,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tfgan_ema import batch_statistics
+from tfgan_ema import batch_statistics, profiles
 from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import UsageError, build, whole
 from tfgan_ema.parts import Part
@@ -102,6 +102,40 @@ class EMA(Part):
         return ops.where(step > self.start_step, ops.cast(rate, "float32"), 1.0)
 
 
+class PowerEMA(Part):
+    """Average whose memory grows with training, of a relative width (Karras et al. 2024, 3.1).
+
+    ``average_t = beta_t * average_{t-1} + (1 - beta_t) * weights_t`` with
+    ``beta_t = (1 - 1/t)^(g + 1)``, so weights of step s have a share proportional to ``s^g``: the
+    first weights are forgotten. The width is the standard deviation of these shares over t. It is
+    the same at every time, where an EMA of fixed decay is wide at first and narrow in the end.
+
+    From snapshots of two of them, averages of other widths are made after training, see `posthoc`.
+    """
+
+    def __init__(
+        self, sigma: float = 0.05, *, statistics: str = "standing", name: str | None = None
+    ) -> None:
+        """Creates the rule.
+
+        Args:
+            sigma: the width, in (0, 0.2887); 0.05 remembers about the last 5 % of training.
+            statistics: see `EMA`.
+            name: the key in logs and files; made from the width unless given.
+
+        Raises:
+            UsageError: a value out of range.
+        """
+        self.sigma, self.exponent = sigma, profiles.exponent(sigma)
+        self.statistics = _checked_statistics(statistics)
+        self.name = name or f"power_ema_{sigma:g}"
+
+    def rate(self, step: Tensor, batch_size: int) -> Tensor:
+        """``1 - (1 - 1/t)^(g + 1)``, float32 in (0, 1]; the first weights are a copy."""
+        left = ops.log1p(-1.0 / ops.cast(ops.maximum(step, 1), "float32"))
+        return -ops.expm1((self.exponent + 1.0) * left)
+
+
 class UniformAverage(Part):
     """Plain mean of the weights after ``start_step`` (Yazici et al. 2019, equation 2).
 
@@ -126,7 +160,7 @@ class Average:
     """An average of a generator's weights.
 
     Attributes:
-        rule: an `EMA` or `UniformAverage`.
+        rule: an `EMA`, `PowerEMA` or `UniformAverage`.
         name: the rule's.
         source: the generator whose weights are averaged.
         shadow: a frozen copy of the generator that holds the averaged weights. Training moves it;
@@ -134,7 +168,7 @@ class Average:
         pairs: each variable of the shadow with the generator's.
     """
 
-    def __init__(self, rule: EMA | UniformAverage, source: keras.Model) -> None:
+    def __init__(self, rule: Rule, source: keras.Model) -> None:
         """Clones ``source``, weights included; ``source`` must be built."""
         self.rule, self.name, self.source = rule, rule.name, source
         self.shadow = _clone(source)
@@ -150,6 +184,11 @@ class Average:
         """Whether batch statistics are estimated for the averaged weights."""
         return self.rule.statistics == "standing" and bool(batch_statistics.layers(self.shadow))
 
+    def averages(self, weight: keras.Variable) -> bool:
+        """Whether a variable of the generator is averaged, not copied."""
+        moves = weight.trainable or self.rule.statistics == "average"
+        return moves and "float" in weight.dtype
+
     def move(self, step: Tensor, batch_size: int) -> None:
         """Applies the rule after generator step ``step`` (the first is 1).
 
@@ -160,8 +199,7 @@ class Average:
         rate = self.rule.rate(step, batch_size)
         estimated = {id(v) for v in batch_statistics.variables(self.shadow)}
         for average, weight in self.pairs:
-            moves = weight.trainable or self.rule.statistics == "average"
-            if moves and "float" in average.dtype:
+            if self.averages(weight):
                 share = ops.cast(rate, average.dtype)
                 average.assign_add(share * (ops.cast(weight, average.dtype) - average))
             elif self.teaches_from is not None and id(average) in estimated:
@@ -252,11 +290,12 @@ def _checked_statistics(statistics: str) -> str:
     return statistics
 
 
-_RULES = {"ema": EMA, "uniform": UniformAverage}
+Rule = EMA | PowerEMA | UniformAverage
+_RULES = {"ema": EMA, "power_ema": PowerEMA, "uniform": UniformAverage}
 
 
-def get(rule: str, **options: Any) -> EMA | UniformAverage:
-    """The rule ``"ema"`` or ``"uniform"`` with its options.
+def get(rule: str, **options: Any) -> Rule:
+    """The rule ``"ema"``, ``"power_ema"`` or ``"uniform"`` with its options.
 
     Raises:
         UsageError: unknown rule or option, or a value out of range.

@@ -22,7 +22,7 @@ from tfgan_ema import (
     validation,
 )
 from tfgan_ema.adapt import Batch, Form, step_batches
-from tfgan_ema.averaging import EMA, Average, UniformAverage
+from tfgan_ema.averaging import Average, Rule
 from tfgan_ema.checkpoint import state_of
 from tfgan_ema.engines import Report, Tensor
 from tfgan_ema.errors import UsageError, whole
@@ -60,7 +60,7 @@ class GAN(keras.Model):
         latent: int | Any,
         loss: str | losses.Loss = "non_saturating",
         penalties: Sequence[Penalty | Constraint | Consensus] = (),
-        averages: Sequence[EMA | UniformAverage] = (),
+        averages: Sequence[Rule] = (),
         leak: LeakyEMA | None = None,
         augment: Sequence[Callable[[Tensor, Draws], Tensor]] = (),
         top_k: TopK | None = None,
@@ -302,7 +302,7 @@ class GAN(keras.Model):
 
     # Averages
 
-    def add_average(self, rule: EMA | UniformAverage) -> None:
+    def add_average(self, rule: Rule) -> None:
         """Adds an average, starting from the current weights; before training starts."""
         if any(average.name == rule.name for average in self.averages):
             raise UsageError(f"two averages are named {rule.name!r}: give one of them a `name`.")

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfgan_ema import callbacks, checkpoint, recorded, runs
+from tfgan_ema import callbacks, checkpoint, posthoc, recorded, runs
 from tfgan_ema.engines import devices
 from tfgan_ema.errors import UsageError, say
 from tfgan_ema.gan import GAN
@@ -36,6 +36,8 @@ class Run(keras.callbacks.CallbackList):
         sample_every: steps between two sample grids.
         checkpoint_every: steps between two checkpoints; the last step always has one.
         keep_checkpoints: how many of the last checkpoints are kept.
+        snapshot_every: steps between two snapshots of averages of the kind `PowerEMA`, from which
+            other averages are made after training; see `posthoc`.
         evaluator: a `metrics.Evaluator`, or any function that `Evaluate` takes; ``None`` scores
             nothing.
         evaluate_every: steps between two evaluations.
@@ -61,6 +63,7 @@ class Run(keras.callbacks.CallbackList):
         sample_every: int | None = 1000,
         checkpoint_every: int | None = 1000,
         keep_checkpoints: int = 3,
+        snapshot_every: int | None = None,
         evaluator: Callable | None = None,
         evaluate_every: int | None = 10_000,
         class_names: list[str] | None = None,
@@ -75,6 +78,7 @@ class Run(keras.callbacks.CallbackList):
             sample_every=sample_every,
             checkpoint_every=checkpoint_every,
             keep_checkpoints=keep_checkpoints,
+            snapshot_every=snapshot_every,
             evaluate=evaluator and {"evaluator": evaluator, "every": evaluate_every},
         )
         super().__init__([self.guard, *watching])
@@ -153,6 +157,8 @@ def watchers(
     checkpoint_every: int | None,
     keep_checkpoints: int,
     evaluate: Mapping[str, Any] | None,
+    snapshot_every: int | None = None,
+    snapshot_dtype: str | None = None,
     seed: int = 0,
     reference: np.ndarray | None = None,
 ) -> list[keras.callbacks.Callback]:
@@ -165,6 +171,8 @@ def watchers(
         checkpoint_every: see `Run`.
         keep_checkpoints: see `Run`.
         evaluate: arguments of `callbacks.Evaluate`; ``None`` scores nothing.
+        snapshot_every: see `Run`.
+        snapshot_dtype: see `posthoc.Snapshots`.
         seed: of the samples that are shown.
         reference: points that are shown beside those of the generator.
     """
@@ -173,6 +181,7 @@ def watchers(
     found = [
         callbacks.SampleGrid(workdir, events=events, **grid),
         callbacks.MetricsLog(workdir, every=log_every, events=events),
+        posthoc.Snapshots(workdir, every=snapshot_every, dtype=snapshot_dtype),
         callbacks.Checkpoint(workdir, every=checkpoint_every, keep=keep_checkpoints),
     ]
     if evaluate is not None:

@@ -319,10 +319,12 @@ def class_names(workdir: str | os.PathLike) -> list[str] | None:
 def load_run(workdir: str | os.PathLike, step: int | None = None) -> GAN:
     """The GAN of a work directory with the weights of a checkpoint, by default the latest.
 
+    Averages that were made after training follow its own.
+
     Raises:
         UsageError: not a work directory, or no such checkpoint in it.
     """
-    from tfgan_ema import checkpoint, recorded
+    from tfgan_ema import checkpoint, posthoc, recorded
 
     run = read_run(workdir)
     folder = Path(workdir) / "checkpoints"
@@ -335,6 +337,8 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> GAN:
     else:
         gan = build_gan(ConfigDict(run["config"]), tuple(data["shape"]), data["num_classes"])
     checkpoint.restore(gan, folder, step)
+    for name, average in posthoc.kept(workdir).items():
+        posthoc.add(gan, name, average, workdir)
     return gan
 
 

@@ -67,9 +67,11 @@ def train(
     with strategy.scope():
         gan = runs.build_gan(config, source.shape, num_classes)
     evaluator = _evaluator(config, source, load) if config.evaluate_every else None
+    snapshots = _snapshots(config, gan)
     own = [runs.imported("callback", path)() for path in config.callbacks or ()]
     if dry_run:
         _describe(config, gan, source)
+        print(snapshots, end="")
         return 0
     workdir = Path(workdir)
     step = checkpoint.restore(gan, workdir / "checkpoints") or 0
@@ -79,6 +81,7 @@ def train(
         print(f"{workdir} is complete: {step} of {config.steps} steps.")
         return 0
     print(f"resuming at step {step}" if step else f"training {config.steps} steps")
+    print(snapshots, end="")
     batches = functools.partial(
         data.pipeline,
         source,
@@ -164,10 +167,27 @@ def _callbacks(
         sample_every=config.sample_every,
         checkpoint_every=config.checkpoint_every,
         keep_checkpoints=config.keep_checkpoints,
+        snapshot_every=config.snapshot_every,
+        snapshot_dtype=config.snapshot_dtype,
         evaluate=evaluate,
         seed=config.seed,
         reference=points,
     )
+
+
+def _snapshots(config: ConfigDict, gan: GAN) -> str:
+    """The line that says how large the snapshots of a run will be; empty without any.
+
+    Raises:
+        UsageError: there is nothing to keep, or an unknown dtype.
+    """
+    if config.snapshot_every is None:
+        return ""
+    from tfgan_ema import posthoc
+
+    count = config.steps // config.snapshot_every
+    megabytes = posthoc.size(gan, config.snapshot_dtype) / 1e6
+    return f"snapshots: {count} of {megabytes:.3g} MB, {count * megabytes:,.3g} MB in all\n"
 
 
 def _describe(config: ConfigDict, gan: GAN, source: Source) -> None:

@@ -13,6 +13,7 @@ _LIBRARY, _LABORATORY = "tfgan_ema.cli", "tfgan_ema.lab.commands"
 COMMANDS = {  # name: (package of its module, what it does)
     "train": (_LIBRARY, "train a GAN from a configuration, or resume an interrupted run"),
     "sample": (_LIBRARY, "draw images from a run, an exported model or a pretrained model"),
+    "average": (_LIBRARY, "choose an average after training, from snapshots"),
     "export": (_LIBRARY, "save an averaged generator as a SavedModel"),
     "report": (_LABORATORY, "write an HTML page about a run: samples, curves, neighbours"),
     "evaluate": (_LIBRARY, "score samples against real images: FID, KID, precision, recall, ..."),
