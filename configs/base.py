@@ -20,7 +20,7 @@ INTERVALS = (  # None: never
 )  # fmt: skip
 # Their options are open: those of the class that `kind`, or the label, names.
 PARTS = (
-    "network", "latent", "loss", "penalties", "averages", "leak", "augment", "top_k",
+    "network", "latent", "loss", "penalties", "averages", "leak", "augment", "top_k", "lookahead",
     "d_optimizer", "g_optimizer",
 )  # fmt: skip
 
@@ -53,6 +53,7 @@ def get_config() -> ConfigDict:
             "leak": None,  # for example {"beta": 0.5, "start_step": 10_000}
             "augment": {},  # for example {"diff_augment": {}}
             "top_k": None,  # for example {"least": 0.5}
+            "lookahead": None,  # for example {"k": 5, "alpha": 0.5}
             "update_order": "alternating",
             "accumulate": 1,
             "d_optimizer": {"kind": "adam", "learning_rate": 2e-4, "beta_1": 0.5, "beta_2": 0.999},

@@ -94,7 +94,16 @@ ROWS = {
     "diff_augment": (quickstart.get_config, {"augment": {"diff_augment": {}}}),
     # averages
     "averages": (ring, {"averages": _AVERAGES}),
+    "power_ema": (
+        ring,
+        {
+            "averages.narrow": {"kind": "power_ema", "sigma": 0.05},
+            "averages.wide": {"kind": "power_ema", "sigma": 0.1},
+            "snapshot_every": 1000,
+        },
+    ),
     # optimizers and order of updates
+    "lookahead": (ring, {"lookahead": {"k": 5, "alpha": 0.5}}),
     "optimistic_adam": (
         ring, optimizers("optimistic_adam", learning_rate=1e-4, beta_1=0.5, beta_2=0.9)
     ),

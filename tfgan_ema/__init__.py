@@ -19,6 +19,7 @@ _NAMES = {
     "InstanceNoise": "augment",
     "DiffAugment": "augment",
     "TopK": "mixing",
+    "Lookahead": "lookahead",
     "EMACallback": "callbacks",
     "SampleGrid": "callbacks",
     "Evaluate": "callbacks",

@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -21,6 +22,7 @@ from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import UsageError, build, whole
 from tfgan_ema.parts import Part
 
+NOTHING: Mapping[int, keras.Variable] = types.MappingProxyType({})
 STATISTICS = ("copy", "average", "standing")
 
 
@@ -189,17 +191,21 @@ class Average:
         moves = weight.trainable or self.rule.statistics == "average"
         return moves and "float" in weight.dtype
 
-    def move(self, step: Tensor, batch_size: int) -> None:
+    def move(
+        self, step: Tensor, batch_size: int, followed: Mapping[int, keras.Variable] = NOTHING
+    ) -> None:
         """Applies the rule after generator step ``step`` (the first is 1).
 
         A step has ``batch_size`` images. What no gradient moves, such as batch statistics, is
         copied, unless it is to be averaged too or belongs to a `teacher.Teacher`, who
-        estimates it. Whole numbers and truth values are always copied.
+        estimates it. Whole numbers and truth values are always copied. ``followed`` gives, by the
+        ``id`` of a weight, another that is averaged in its place, see `lookahead.Lookahead`.
         """
         rate = self.rule.rate(step, batch_size)
         estimated = {id(v) for v in batch_statistics.variables(self.shadow)}
         for average, weight in self.pairs:
             if self.averages(weight):
+                weight = followed.get(id(weight), weight)
                 share = ops.cast(rate, average.dtype)
                 average.assign_add(share * (ops.cast(weight, average.dtype) - average))
             elif self.teaches_from is not None and id(average) in estimated:

@@ -37,6 +37,7 @@ def state_of(gan: GAN) -> dict[str, keras.Variable]:
         "g_optimizer": gan.g_optimizer.variables,
         "step": [gan.step],
         "leak": [] if gan.leak is None else [gan.leak.start],
+        "lookahead": [] if gan.lookahead is None else gan.lookahead.variables,
     }
     for average in gan.averages:
         groups[f"average/{average.name}"] = [shadow for shadow, _ in average.pairs]

@@ -28,6 +28,7 @@ from tfgan_ema.engines import Report, Tensor
 from tfgan_ema.errors import UsageError, whole
 from tfgan_ema.evaluation import LOGS, logit_report, test_step
 from tfgan_ema.latents import Draws
+from tfgan_ema.lookahead import Lookahead
 from tfgan_ema.mixing import LeakyEMA, TopK
 from tfgan_ema.penalties import Consensus, Constraint, Penalty, PenaltyInputs, by_kind
 from tfgan_ema.players import Players, draw_inputs
@@ -64,6 +65,7 @@ class GAN(keras.Model):
         leak: LeakyEMA | None = None,
         augment: Sequence[Callable[[Tensor, Draws], Tensor]] = (),
         top_k: TopK | None = None,
+        lookahead: Lookahead | None = None,
         n_dis: int = 1,
         update_order: str = "alternating",
         accumulate: int = 1,
@@ -84,6 +86,7 @@ class GAN(keras.Model):
             leak: replaces part of the real batches by samples of an average.
             augment: applied in order to all that the discriminator sees; see `tfgan_ema.augment`.
             top_k: trains the generator on its most real fakes only.
+            lookahead: returns both players to slow weights from time to time.
             n_dis: discriminator updates per generator update.
             update_order: ``"alternating"`` (discriminator first), ``"g_first"`` or
                 ``"simultaneous"``.
@@ -124,6 +127,9 @@ class GAN(keras.Model):
         self.samplers, self._loop = {}, None
         for rule in averages:
             self.add_average(rule)
+        self.lookahead = lookahead
+        if lookahead is not None:
+            lookahead.follow(self.players.trained)
         self._teacher = appoint_teacher(self)
         names = [*LOGS, *(penalty.name for penalty in self.regularisation.terms)]
         names += ["d_gradient_norm", "g_gradient_norm"] if track_gradients else []
@@ -153,9 +159,13 @@ class GAN(keras.Model):
             if self.update_order == "alternating":
                 self._update_generator(real[-1])
         self.step.assign_add(1)
+        followed = {}
+        if self.lookahead is not None:
+            self.lookahead.move(self.engine, self.step.value, self.players.trained)
+            followed = self.lookahead.followed(self.players.trained)
         batch_size = real[0].images.shape[0] * self.engine.replicas()
         for average in self.averages:
-            average.move(self.step.value, batch_size)
+            average.move(self.step.value, batch_size, followed)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
     def _update_discriminator(self, k: int, real: Batch) -> None:
@@ -348,25 +358,6 @@ class GAN(keras.Model):
             reads = self.ready_generator().variables
             self.test_function = self.engine.compile_step(self, self.test_step, reads=reads)
 
-    def run(self, batch: Callable[[Tensor], Tensor], steps: int) -> dict[str, float]:
-        """Trains on batches made in the graph, all steps in one call; returns the mean logs.
-
-        It equals `fit` on the same batches and is for networks so small that handing over batches
-        costs more than the steps.
-
-        Args:
-            batch: generator step (int32 scalar, from 0) -> its real rows; a pure function.
-            steps: how many generator steps.
-
-        Raises:
-            UsageError: under several replicas or devices.
-        """
-        if self._loop is None or self._loop[0] is not batch:
-            self._loop = (batch, self.engine.compile_loop(self, batch))
-        self.reset_metrics()
-        self._loop[1](steps)
-        return {name: float(tracker.result()) for name, tracker in self.trackers.items()}
-
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, from which `from_config` makes a GAN with new weights."""
         return saving.configuration(self, inspect.signature(GAN).parameters)
@@ -383,6 +374,7 @@ class GAN(keras.Model):
     compile, compile_from_config = compiling.compile, compiling.compile_from_config
     get_compile_config = compiling.get_compile_config
     fit, evaluate, predict, call = fitting.fit, fitting.evaluate, fitting.predict, fitting.call
+    run = fitting.run
     train_on_batch, test_on_batch = fitting.train_on_batch, fitting.test_on_batch
     predict_on_batch = fitting.predict_on_batch
     compute_output_shape = fitting.compute_output_shape

@@ -45,6 +45,11 @@ class Players:
         self.sample_shape = tuple(inputs[0].shape[1:]) if inputs else None
         self._rows_are_independent = layers.independent_rows(discriminator)
 
+    @property
+    def trained(self) -> list[keras.Variable]:
+        """The weights that training moves, the generator's first."""
+        return [*self.generator.trainable_variables, *self.discriminator.trainable_variables]
+
     def run(
         self, generator: Callable, latent: Tensor, labels: Tensor | None, *, training: bool = False
     ) -> Tensor:

@@ -161,9 +161,10 @@ def build_gan(config: ConfigDict, shape: tuple[int, ...], num_classes: int | Non
         loss=_build("loss", parts["loss"], losses.get),
         penalties=_build_all(parts["penalties"], penalties.get),
         averages=_build_all(parts["averages"], averaging.get),
-        leak=_build("leak", parts["leak"], _leak_or_top_k),
+        leak=_build("leak", parts["leak"], _get),
         augment=[_build(*item, augment.get) for item in (parts["augment"] or {}).items()],
-        top_k=_build("top_k", parts["top_k"], _leak_or_top_k),
+        top_k=_build("top_k", parts["top_k"], _get),
+        lookahead=_build("lookahead", parts.get("lookahead"), _get),  # older runs have none
         n_dis=config.n_dis,
         update_order=config.update_order,
         accumulate=config.accumulate,
@@ -236,14 +237,16 @@ def _build_all(options: Mapping[str, Any] | None, get: Callable) -> list[Any]:
     return list(parts.values())
 
 
-def _leak_or_top_k(kind: str, **options: Any) -> Any:
-    from tfgan_ema import mixing
+def _get(kind: str, **options: Any) -> Any:
+    """A part of which there is one kind."""
+    from tfgan_ema import lookahead, mixing
 
     if kind == "leak" and "model" in options:  # the folder of an exported generator
         from tfgan_ema import export
 
         options["model"] = export.load_generator(options["model"])
-    return build("part", kind, {"leak": mixing.LeakyEMA, "top_k": mixing.TopK}, options)
+    kinds = {"leak": mixing.LeakyEMA, "top_k": mixing.TopK, "lookahead": lookahead.Lookahead}
+    return build("part", kind, kinds, options)
 
 
 # Work directories
