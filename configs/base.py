@@ -35,14 +35,15 @@ def get_config() -> ConfigDict:
             "seed": 0,
             "data": {
                 "name": "cifar10",  # see `tfgan-ema data list`, or folder:PATH, or tfds:NAME
-                "split": "train",
+                "split": "train",  # or a slice, as in "train[:90%]"
                 "image_size": placeholder(int),  # None: what the network expects
                 "channels": placeholder(int),  # None: as many as the data have
                 "flip": False,
                 "labels": False,
                 "data_dir": placeholder(str),  # None: the cache
                 "fallback": placeholder(str),  # used, with a notice, if `name` is not available
-                "count": placeholder(int),  # None: all; else only the first images of the set
+                "count": placeholder(int),  # None: all; else only so many of them
+                "seed": placeholder(int),  # chooses which; None: 0
             },
             "network": {"kind": "sngan_32"},
             "latent": {"kind": "normal"},
@@ -69,7 +70,8 @@ def get_config() -> ConfigDict:
             "evaluate": {
                 "metrics": ("fid",),
                 "samples": 10_000,
-                "reference": placeholder(str),  # None: the training set
+                "reference": placeholder(str),  # None: the data set of training
+                "split": placeholder(str),  # of it; None: the images of training, or "train"
                 "best_metric": placeholder(str),  # None: the first score of the metrics
                 "smaller_is_better": True,
             },

@@ -6,7 +6,6 @@ A work directory holds ``run.json`` (the configuration and the data that were us
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import importlib
 import inspect
@@ -79,14 +78,7 @@ def load_source(config: ConfigDict, name: str | None = None) -> Source:
         labels=chosen.labels,
     )
     count = chosen.get("count")
-    if count is None:
-        return source
-    if count > source.count:
-        raise UsageError(
-            f"data.count {count}: {source.name} has {source.count} samples; choose at most that."
-        )
-    labels = None if source.labels is None else source.labels[:count]
-    return dataclasses.replace(source, samples=source.samples[:count], labels=labels)
+    return source if count is None else data.choose(source, count, chosen.get("seed") or 0)
 
 
 def outline(config: ConfigDict, name: str | None = None) -> Source:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,7 @@ def train(
     num_classes = source.num_classes if config.data.labels else None
     with strategy.scope():
         gan = runs.build_gan(config, source.shape, num_classes)
-    evaluator = _evaluator(config, source) if config.evaluate_every else None
+    evaluator = _evaluator(config, source, load) if config.evaluate_every else None
     snapshots = _snapshots(config, gan)
     own = [runs.imported("callback", path)() for path in config.callbacks or ()]
     if dry_run:
@@ -111,8 +112,8 @@ def train(
     return 0
 
 
-def _evaluator(config: ConfigDict, source: Source) -> Evaluator:
-    """What scores a run.
+def _evaluator(config: ConfigDict, source: Source, load: Callable[..., Source]) -> Evaluator:
+    """What scores a run against its own data or others; ``load`` loads those of another split.
 
     Raises:
         UsageError: metrics, options or a reference that are unknown or do not fit the data.
@@ -121,13 +122,18 @@ def _evaluator(config: ConfigDict, source: Source) -> Evaluator:
 
     options = dict(config.evaluate)
     best, _ = options.pop("best_metric"), options.pop("smaller_is_better")
-    name = options.pop("reference")
+    name, split = options.pop("reference"), options.pop("split")
     if name and not (":" in name or name in data.names() or Path(name).exists()):
         known = [*data.names(), "folder:PATH", "tfds:NAME", "a folder of images", "an npz file"]
         raise unknown("evaluate.reference", name, known)
+    if split and not name:
+        held_out = config.copy_and_resolve_references()
+        held_out.data.split, held_out.data.count = split, None
+        source = load(held_out, source.name)
     evaluator = metrics.Evaluator(
-        **options, reference=name or source, seed=config.seed, data_dir=config.data.data_dir
-    )
+        **options, reference=name or source, split=split or "train", seed=config.seed,
+        data_dir=config.data.data_dir,
+    )  # fmt: skip
     points = len(source.shape) == 1
     for metric, found in evaluator.metrics.items():
         if (found.space == "points") != points:

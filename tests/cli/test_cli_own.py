@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfgan_ema import checkpoint, records, runs
+from tfgan_ema import checkpoint, data, records, runs, training
 from tfgan_ema.cli import train
 
 CONFIG = """
@@ -195,15 +195,37 @@ def test_a_dry_run_refuses_a_set_that_no_catalogue_has(capsys):
 
 
 @pytest.mark.parametrize("name", ["digits", "ring"])
-def test_a_limited_set_is_the_first_of_all(name):
+def test_a_limited_set_is_chosen_by_its_own_seed(name):
     from configs import base
 
     config = base.get_config()
     config.data.name, config.data.labels = name, True
     config.network.kind = "dcgan_32" if name == "digits" else "mlp"
     everything = runs.load_source(config)
-    config.data.count = 100
+    config.data.count, config.data.seed = 100, 3
     limited = runs.load_source(config)
     assert (limited.count, limited.num_classes) == (100, everything.num_classes)
-    for few, many in zip(limited.batch(range(100)), everything.batch(range(100)), strict=True):
-        np.testing.assert_array_equal(few, many)
+    expected = data.choose(everything, 100, seed=3)
+    config.seed = 7  # of the run, which chooses nothing
+    for source in (limited, runs.load_source(config)):
+        np.testing.assert_array_equal(source.samples, expected.samples)
+        np.testing.assert_array_equal(source.labels, expected.labels)
+    assert (data.choose(everything, 100, seed=4).samples != limited.samples).any()
+
+
+def test_a_run_is_scored_against_images_that_it_does_not_train_on():
+    from configs import base
+
+    config = base.get_config()
+    config.data.update(name="digits", split="train[:1000]", count=100)
+    config.network.kind, config.evaluate.metrics = "dcgan_32", ("fd_pixels",)
+    source = runs.load_source(config)
+    assert training._evaluator(config, source, runs.load_source).reference.origin is source
+    config.evaluate.split = "train[1000:]"
+    held_out = training._evaluator(config, source, runs.load_source).reference.origin
+    assert (source.count, held_out.count) == (100, 797)
+    trained = {image.tobytes() for image in source.samples}
+    assert not trained & {image.tobytes() for image in held_out.samples}
+    config.evaluate.reference = "digits"
+    evaluator = training._evaluator(config, source, runs.load_source)
+    assert (evaluator.reference.origin, evaluator.reference.split) == ("digits", "train[1000:]")

@@ -296,6 +296,8 @@ def test_a_dry_run_writes_nothing(config, tmp_path, capsys):
             "evaluate.best_metric 'fdi': did you mean",
         ),
         ([EVALUATED, "--config.evaluate.reference=cifra10"], "did you mean 'cifar10'"),
+        ([EVALUATED, "--config.evaluate.split=test"], "'digits' has no split 'test'"),
+        (["--config.data.split=train[90%"], "split 'train[90%': expected the name of a split"),
         (["--config.leak.start_step=auto"], "evaluate_every"),
         (["--strategy=tpu"], "no TPU answers"),
         (["--strategy=gpu"], "no GPU"),

@@ -300,8 +300,17 @@ def test_a_tfds_set_is_prepared_and_mapped(tfds, tmp_path):
     assert data.fetch("tfds:tiny_pictures", tmp_path) == Path(
         tmp_path / "tfds" / "tiny_pictures" / "1.0.0"
     )
-    with pytest.raises(UsageError, match="unknown split"):
-        data.load("tfds:tiny_pictures", split="test", image_size=8, data_dir=tmp_path)
+    whole = source.batch(np.arange(7))[0]
+    for split, rows in (("train[:5]", slice(5)), ("train[-2:]", slice(5, 7))):
+        part = data.load("tfds:tiny_pictures", split=split, image_size=8, data_dir=tmp_path)
+        np.testing.assert_array_equal(part.samples, whole[rows])
+    for split, words in (
+        ("test", "unknown split"),
+        ("test[:5]", "unknown split"),
+        ("train[:8]", "rows 0 to 8 of 7"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            data.load("tfds:tiny_pictures", split=split, image_size=8, data_dir=tmp_path)
 
 
 def test_a_known_set_may_come_from_tfds(tfds, tmp_path, monkeypatch):

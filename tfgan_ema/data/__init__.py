@@ -17,15 +17,16 @@ from typing import Any
 import numpy as np
 
 from tfgan_ema.cache import cache_dir
-from tfgan_ema.data import catalog, folder, idx, images, mixtures, png, sets
+from tfgan_ema.data import catalog, folder, idx, images, mixtures, png, sets, splits
 from tfgan_ema.data.batches import pipeline
 from tfgan_ema.data.sets import fetch
 from tfgan_ema.data.source import Source, label_of
+from tfgan_ema.data.splits import choose
 from tfgan_ema.errors import Unavailable, UsageError, build, say, unknown
 
 __all__ = [
-    "Source", "Unavailable", "describe", "fetch", "label_of", "load", "load_first", "mixtures",
-    "names", "on_disk", "pipeline", "png",
+    "Source", "Unavailable", "choose", "describe", "fetch", "label_of", "load", "load_first",
+    "mixtures", "names", "on_disk", "pipeline", "png",
 ]  # fmt: skip
 
 _MIXTURES = {"ring": mixtures.ring, "grid": mixtures.grid}
@@ -59,7 +60,8 @@ def load(
     Args:
         name: one of `names`, ``folder:PATH``, ``idx:PATH`` (an idx file or a folder of them, plain
             or gzipped) or ``tfds:NAME``.
-        split: ``"train"`` or ``"test"``; digits, mixtures and folders have only ``"train"``.
+        split: ``"train"`` or ``"test"``, or a slice of one, such as ``"train[:90%]"``; see
+            `splits`. Digits, mixtures, folders and single idx files have only ``"train"``.
         image_size: height and width. 28-pixel images reach 32 by black padding, everything else
             by a centre crop and antialiased resizing. ``None`` keeps the set's own size.
         channels: 1 (luma) or 3; ``None`` keeps the set's own, 3 for folders.
@@ -73,6 +75,7 @@ def load(
     """
     kind, _, argument = name.partition(":")
     path, root = Path(argument).expanduser(), cache_dir(data_dir)
+    part = splits.parse(split)
     if image_size is not None and image_size < 1:
         raise UsageError(f"image_size {image_size}: expected a positive number of pixels.")
     if channels not in (None, 1, 3):
@@ -81,24 +84,25 @@ def load(
         raise UsageError(f"{name!r} holds points: it takes no image_size and no channels.")
     if options and name not in _MIXTURES:
         raise UsageError(f"data set {name!r} takes no option {', '.join(sorted(options))}.")
-    if split != "train" and kind in (*_MIXTURES, "digits", "folder"):
-        raise UsageError(f"data set {name!r} has no split {split!r}, only 'train'.")
+    if part.split != "train" and kind in (*_MIXTURES, "digits", "folder"):
+        raise UsageError(f"data set {name!r} has no split {part.split!r}, only 'train'.")
     if name in _MIXTURES:
         points, modes = build("data set", name, _MIXTURES, options)
         source = Source(name, points, modes, int(modes.max()) + 1)
     elif name in sets.SETS:
-        source = sets.load(name, split, image_size, channels, root)
+        source = sets.load(name, part.split, image_size, channels, root)
     elif name == "digits":
         source = _resident(name, _digits(), image_size, channels)
         source = dataclasses.replace(source, class_names=tuple("0123456789"))
     elif kind == "folder" and argument:
         source = folder.load(path, image_size, channels, root)
     elif kind == "idx" and argument:
-        source = _resident(name, idx.load(path, split), image_size, channels)
+        source = _resident(name, idx.load(path, part.split), image_size, channels)
     elif kind == "tfds" and argument:
-        source = catalog.load(argument, split, image_size, channels, root)
+        source = catalog.load(argument, part, image_size, channels, root)
     else:
         raise unknown("data set", name, [*names(), "folder:PATH", "idx:PATH", "tfds:NAME"])
+    source = source if kind == "tfds" else part.of(source)  # TFDS reads no more than a slice
     return source.require_labels() if labels else source
 
 

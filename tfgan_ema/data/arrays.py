@@ -29,7 +29,7 @@ def batches(stream: Stream) -> Iterator[tuple[np.ndarray, ...]]:
     def permutation(number: int) -> np.ndarray:
         if not stream.shuffle:
             return np.arange(epoch)
-        return np.argsort(_bits(source.count, seed, ORDER, number), kind="stable")
+        return np.argsort(bits(source.count, seed, ORDER, number), kind="stable")
 
     def order(step: int) -> np.ndarray:
         """Which samples make up a batch, across the border of epochs."""
@@ -41,7 +41,7 @@ def batches(stream: Stream) -> Iterator[tuple[np.ndarray, ...]]:
     def batch(step: int) -> tuple[np.ndarray, ...]:
         samples, classes = source.batch(order(step)[stream.rows])
         if stream.flip:
-            mirrored = _bits(batch_size, seed, FLIP, step)[stream.rows] < 0
+            mirrored = bits(batch_size, seed, FLIP, step)[stream.rows] < 0
             samples[mirrored] = samples[mirrored, :, ::-1]
         if samples.dtype == np.uint8:
             samples = samples.astype(np.float32) / np.float32(127.5) - np.float32(1)
@@ -54,7 +54,7 @@ def batches(stream: Stream) -> Iterator[tuple[np.ndarray, ...]]:
             yield made.popleft().result()
 
 
-def _bits(n: int, seed: int, stream: int, counter: int) -> np.ndarray:
+def bits(n: int, seed: int, stream: int, counter: int) -> np.ndarray:
     """``n`` random int64 over their full range: a function of the three numbers, by Philox."""
     key = philox.bits(np, 2, (philox.words(seed), philox.words(stream)))
     seeds = ((key[0], key[1]), philox.words(counter))

@@ -20,17 +20,25 @@ from absl import logging
 
 from tfgan_ema.data import images, store
 from tfgan_ema.data.source import Source
+from tfgan_ema.data.splits import Part
 from tfgan_ema.errors import Unavailable, UsageError, say, unknown
 
 _TIMEOUT = 5  # seconds
 
 
-def load(name: str, split: str, image_size: int | None, channels: int | None, root: Path) -> Source:
-    """A TFDS set, brought to one size and kept in the cache; later loads map it from there."""
+def load(name: str, part: Part, image_size: int | None, channels: int | None, root: Path) -> Source:
+    """A TFDS set, brought to one size and kept in the cache; later loads map it from there.
+
+    A slice is of the order on disk, in which TFDS has shuffled the set.
+    """
     built = builder(name, root)
     info = built.info
-    if split not in info.splits and "[" not in split:
-        raise unknown(f"split of TFDS set {name!r}", split, info.splits)
+    if part.split not in info.splits:
+        raise unknown(f"split of TFDS set {name!r}", part.split, info.splits)
+    split = part.split
+    if part.ends is not None:
+        first, last = part.rows(info.splits[split].num_examples)
+        split = f"{split}[{first}:{last}]"
     image, label = image_and_label(built)
     height, width, depth = info.features[image].shape
     channels = channels or depth or 3

@@ -105,8 +105,7 @@ class Reference:
         if Path(name).is_dir():
             name = f"folder:{name}"
         size = {"image_size": shape[0], "channels": shape[2]} if len(shape) == 3 else {}
-        split = "train" if name.startswith("folder:") else self.split
-        return data.load(name, split=split, data_dir=self.data_dir, **size)
+        return data.load(name, split=self.split, data_dir=self.data_dir, **size)
 
 
 def batches(

@@ -1,5 +1,6 @@
 """Cells for the tests of the runner."""
 
+import importlib
 import os
 from pathlib import Path
 
@@ -21,12 +22,13 @@ def prepared(log, budget):
         file.write(f"{os.getpid()}\n")
 
 
-def interrupted(after, folder, progress, **options):
-    """A cell of `images` that breaks off after a share of its points."""
-    from tfgan_ema.lab.experiments import images
+def interrupted(after, whole, folder, progress, **options):
+    """A cell whose function is ``whole`` and that breaks off after a share of its points."""
+    module, function = whole.split(":")
 
     def stop(share):
         if share > after:
             raise RuntimeError("interrupted")
 
-    return images.measure(**options, folder=folder, progress=stop)
+    measure = getattr(importlib.import_module(module), function)
+    return measure(**options, folder=folder, progress=stop)

@@ -82,6 +82,25 @@ def test_the_page_names_the_command_and_the_versions(tmp_path):
     assert "<p>4 squares</p>" in page
 
 
+def test_cells_start_by_turn_and_on_the_cores_that_are_left(tmp_path, monkeypatch):
+    started = []
+
+    def run_all(missing, folder, workers):
+        started.append(([cell.name for cell in missing], workers))
+        raise RuntimeError
+
+    monkeypatch.setattr(cells, "_run_all", run_all)
+    monkeypatch.setattr(cells.os, "sched_getaffinity", lambda process: {3, 5}, raising=False)
+    costs = {"late": (1, 9.0), "short": (0, 1.0), "long": (0, 5.0), "as_long": (0, 5.0)}
+    made = [
+        Cell(name, "cell_functions:square", {}, cost, turn=turn)
+        for name, (turn, cost) in costs.items()
+    ]
+    with pytest.raises(RuntimeError):
+        cells.run(made, tmp_path)
+    assert started == [(["long", "as_long", "short", "late"], 2)]
+
+
 def test_cells_of_another_budget_are_refused_and_kept(tmp_path):
     out = tmp_path / "out"
     cells.run(wanted(tmp_path), out)

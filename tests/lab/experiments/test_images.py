@@ -98,7 +98,7 @@ def test_the_page_says_what_the_rows_say(name, seeds, gain, word, monkeypatch):
     line = rf"<td>EMA better than no average</td><td>{verdict}</td>"
     assert float(re.search(line, page)[1]) == pytest.approx(-gain, abs=3)
     assert page.count("EMA better than without") == page.count("raw generator better") == 6
-    assert page.count("<td>undecided: ") >= 6 * (seeds > 1)
+    assert page.count("<td>not told apart: ") >= 6 * (seeds > 1)
     assert page.count("<figure>") == 1 + 4  # curves; strips of four generators
     assert (" (p = " in page) == (seeds > 1)
     assert ("±" in page) == (seeds > 1)
@@ -149,7 +149,7 @@ def test_a_cell_has_one_result_however_it_starts(tmp_path):
 
     whole, scratch = run("whole", plain), run("scratch", leaky)
     for after in (0.2, 0.6):  # in training, and between its last measurements
-        options = {**plain.options, "after": after}
+        options = {**plain.options, "after": after, "whole": plain.function}
         broken = dataclasses.replace(plain, function="cell_functions:interrupted", options=options)
         with pytest.raises(RuntimeError, match="interrupted"):
             run("broken", broken)

@@ -3,8 +3,8 @@
 Repeats an experiment of the papers and writes one HTML page with its figures and tables. To resume
 an interrupted run, repeat the command.
 
-Budgets: smoke takes a minute, to see it run; desk takes an hour or two on two cores (cifar a
-night); paper is the authors' own. The dynamics have one budget, half a minute.
+Budgets: smoke takes a minute, to see it run; desk takes an hour or two on two cores (cifar and
+limited a night); paper is the authors' own. The dynamics have one budget, half a minute.
 
 Experiments:
 """
@@ -25,6 +25,8 @@ EXPERIMENTS = {
     "images": (f"{_LAB}.experiments.images", "IMAGES", "averages and LeakyEMA on real images"),
     "fashion": (f"{_LAB}.experiments.images", "FASHION", "the same on Fashion-MNIST alone"),
     "cifar": (f"{_LAB}.experiments.images", "CIFAR", "the same on CIFAR-10 alone"),
+    "limited": (f"{_LAB}.experiments.limited_page", "LIMITED", "few images, leaks, DiffAugment"),
+    "limited_300": (f"{_LAB}.experiments.limited_page", "LIMITED_300", "the same, 300 alone"),
     "toy2d": (f"{_LAB}.experiments.toy2d", "TOY2D", "Gaussian, line, circle, four lines"),
 }
 
@@ -33,7 +35,7 @@ FLAGS = command.new_flags(
     ("budget", str, "desk", "How much work, see above."),
 )
 
-_LIST = "\n".join(f"  {name:<10}  {what}" for name, (_, _, what) in EXPERIMENTS.items())
+_LIST = "\n".join(f"  {name:<11}  {what}" for name, (_, _, what) in EXPERIMENTS.items())
 
 
 def output_folder(out: str | None) -> Path:

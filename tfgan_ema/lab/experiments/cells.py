@@ -34,8 +34,9 @@ class Cell:
             An ``.npz`` that a cell leaves in the folder may save another cell some work, but must
             not change what that one returns; these files are removed when all cells are done.
         options: its keyword arguments, as JSON holds them.
-        cost: about how many seconds it takes; the longest start first.
+        cost: about how many seconds it takes; the longest of a turn start first.
         head: what comes first in each of its rows in the experiment's table.
+        turn: cells start after those of lower turns.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Cell:
     options: dict[str, Any]
     cost: float = 1.0
     head: dict[str, Any] = dataclasses.field(default_factory=dict)
+    turn: int = 0
 
 
 def run(cells: Sequence[Cell], out: Path, *, workers: int | None = None) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def run(cells: Sequence[Cell], out: Path, *, workers: int | None = None) -> dict
     Args:
         cells: what to run.
         out: the folder of the experiment; it need not exist.
-        workers: processes at a time, each on one thread; by default as many as there are cores.
+        workers: processes at a time, each on one thread; by default as many as there are `cores`.
 
     Raises:
         UsageError: the folder holds a damaged cell, or one of that name with other options.
@@ -60,11 +62,18 @@ def run(cells: Sequence[Cell], out: Path, *, workers: int | None = None) -> dict
     missing = [cell for cell in cells if record(out, cell) is None]
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
-        missing.sort(key=lambda cell: -cell.cost)
-        _run_all(missing, folder, min(workers or os.cpu_count() or 1, len(missing)))
+        missing.sort(key=lambda cell: (cell.turn, -cell.cost))
+        _run_all(missing, folder, min(workers or cores(), len(missing)))
     for leftover in folder.glob("*.npz"):
         leftover.unlink()
     return {cell.name: record(out, cell)["result"] for cell in cells}
+
+
+def cores() -> int:
+    """How many cores this process may use: all, or those that ``taskset`` leaves it."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def run_apart(function: Callable[..., None], *arguments: Any) -> None:

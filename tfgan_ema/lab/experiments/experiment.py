@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import datetime
-import os
 import platform
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -58,7 +57,7 @@ class Experiment:
         engines.current()  # an error here rather than in every cell
         if budget not in BUDGETS:
             raise unknown("budget", budget, BUDGETS)
-        cells, workers = self.cells(budget), os.cpu_count() or 1
+        cells, workers = self.cells(budget), runner.cores()
         missing = [cell for cell in cells if runner.record(out, cell) is None]
         minutes = sum(cell.cost for cell in missing) / min(workers, len(missing) or 1) / 60
         print(

@@ -16,7 +16,6 @@ much larger than their scatter can be told from chance, and with one seed there 
 import base64
 import functools
 import io
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,12 +27,13 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 from PIL import Image
 
-from tfgan_ema import data, runs
+from tfgan_ema import runs
 from tfgan_ema.data import png
-from tfgan_ema.lab.experiments import points, verdicts
+from tfgan_ema.lab.experiments import points, training, verdicts
 from tfgan_ema.lab.experiments.cells import Cell, Progress
 from tfgan_ema.lab.experiments.experiment import Experiment, Results, Row, select, values
 from tfgan_ema.lab.experiments.points import RAW
+from tfgan_ema.lab.experiments.training import dcgan
 from tfgan_ema.lab.reports import pages, pictures
 from tfgan_ema.metrics import Evaluator
 
@@ -112,24 +112,20 @@ class Budget(NamedTuple):
         return steps * self.step + generators * self.coverage + samples * self.sample + 20
 
 
-def _dcgan(width: float) -> dict[str, Any]:
-    return {"network": {"name": "dcgan_32", "width": width}}
-
-
 _SN_ADAM = {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.0, "beta_2": 0.9}
 _SNGAN = {
     "network": {"name": "sngan_32"}, "loss": {"name": "hinge"}, "n_dis": 5,
     "d_optimizer": _SN_ADAM, "g_optimizer": _SN_ADAM,
 }  # fmt: skip
-_SMOKE = Budget(_dcgan(1 / 16), 30, 10, 100, 200, 2, 0.03, 0.5, 0.5, (0.5,))
+_SMOKE = Budget(dcgan(1 / 16), 30, 10, 100, 200, 2, 0.03, 0.5, 0.5, (0.5,))
 BUDGETS = {
     "smoke": dict.fromkeys(PROBLEMS, _SMOKE),
     "desk": {
-        "fashion_mnist": Budget(_dcgan(0.25), 9000, 1000, 5000, 10_000, 3, 0.065, 0.4, 25.0),
-        "cifar10": Budget(_dcgan(0.5), 6000, 1000, 1000, 10_000, 1, 0.1, 80.0, 60.0),
+        "fashion_mnist": Budget(dcgan(0.25), 9000, 1000, 5000, 10_000, 3, 0.065, 0.4, 25.0),
+        "cifar10": Budget(dcgan(0.5), 6000, 1000, 1000, 10_000, 1, 0.1, 80.0, 60.0),
     },
     "paper": {
-        "fashion_mnist": Budget(_dcgan(1.0), 99_000, 3000, 10_000, 50_000, 5, 0.5, 0.5, 40.0),
+        "fashion_mnist": Budget(dcgan(1.0), 99_000, 3000, 10_000, 50_000, 5, 0.5, 0.5, 40.0),
         "cifar10": Budget(_SNGAN, 99_000, 11_000, 10_000, 50_000, 5, 40.0, 115.0, 700.0),
     },
 }
@@ -206,7 +202,7 @@ def measure(folder: Path, progress: Progress, **options: Any) -> dict[str, Any]:
         progress((gan.steps_done // o.every + done["last"]) / (o.steps // o.every + len(last)))
 
     while gan.steps_done < o.steps:
-        _train(gan, source, config, o.every)
+        training.train(gan, source, config, o.every)
         step = gan.steps_done
         if not o.leak:
             for column, average in columns.items():
@@ -231,22 +227,12 @@ def _metrics(options: dict[str, Any]) -> list[str]:
 
 def configuration(options: dict[str, Any]) -> ConfigDict:
     """The run of a cell."""
-    from configs import base
-
-    config = base.get_config()
-    for part, change in options["changes"].items():
-        if part != "data" and isinstance(change, dict):  # a cell's name is a configuration's kind
-            change = {"kind" if key == "name" else key: value for key, value in change.items()}
-        config.update({part: change})
-    config.steps, config.seed = options["steps"], options["seed"]
-    config.averages = {
+    averages = {
         "ema": {"decay": DECAY},
         "uniform": {"start_step": options["starts"][0]},
         "copied": {"kind": "ema", "decay": DECAY, "statistics": "copy"},
     }
-    config.leak = options["leak"]
-    config.steps_per_execution = math.gcd(options["every"], 100)
-    return config
+    return training.configuration(options, averages)
 
 
 def prepare(names: Sequence[str], budget: str) -> None:
@@ -256,12 +242,6 @@ def prepare(names: Sequence[str], budget: str) -> None:
         source = runs.load_source(configuration(options))
         evaluator = Evaluator(_metrics(options), source, progress=sys.stderr.isatty())
         evaluator.prepare(source.shape)
-
-
-def _train(gan: Any, source: data.Source, config: ConfigDict, steps: int) -> None:
-    rows, place = config.n_dis * config.batch_size, {"seed": config.seed, "start": gan.steps_done}
-    batches = data.pipeline(source, rows, flip=config.data.flip, **place)
-    gan.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False)
 
 
 def label(leak: dict[str, Any] | None) -> str:
