@@ -52,7 +52,7 @@ def load(path: Path, image_size: int | None, channels: int | None, root: Path) -
     shape = (image_size, image_size, channels)
     records = _records(path, found, classes, shape, notes)
     samples, labels, notes = store.prepared(root, key, records, len(found), shape, notes)
-    skipped, animated = notes["skipped"], notes["animated"]
+    skipped, animated = notes.get("skipped", []), notes.get("animated", [])
     if skipped:
         say(f"skipped {len(skipped)} of {len(found)} images in {path}: {_first(skipped)}")
     if animated:

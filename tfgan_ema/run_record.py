@@ -1,0 +1,26 @@
+"""What ``run.json`` must hold, besides a configuration, for the run to be used again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+MOST = 65_536  # pixels a side, and classes
+
+
+def check(run: Mapping[str, Any]) -> None:
+    """Checks the types and ranges of a record's values; raises nearly anything if one is wrong."""
+    data, names = run["data"], run["data"].get("class_names")
+    numbers = [*data["shape"], data["num_classes"] or 1]
+    of_images_or_points = run["config"] is None or len(data["shape"]) in (1, 3)
+    in_range = all(type(n) is int and 1 <= n <= MOST for n in numbers)
+    if not (of_images_or_points and in_range):
+        raise ValueError(f"data of shape {data['shape']} with {data['num_classes']} classes")
+    texts = [data["name"], run.get("device") or "", run.get("folder") or "", *(names or ())]
+    if run["config"] is None:  # the run was made in Python
+        made_of = run["made_of"]
+        texts += made_of["own"]["classes"]
+        if not all(isinstance(parts, dict) for parts in made_of.values()):
+            raise ValueError("its made_of holds other things than arguments")
+    for text in [*texts, *run["versions"], *run["versions"].values()]:
+        text.encode()  # raises unless it is text that can be written again
