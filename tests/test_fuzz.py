@@ -292,6 +292,33 @@ def test_any_values_in_a_run_record(folder, recorded, data):
         assert {*base.get_config()} <= found["config"].keys()
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("config.precision", None, "config: precision is missing"),
+        ("config.data.count", "x", "config: data.count 'x': expected int"),
+        ("config", [], "damaged"),
+        ("data.shape", [8, 8], r"data of shape \[8, 8\]"),
+        ("data.shape", [2**40, 8, 3], "data of shape"),
+        ("data.num_classes", -1, "with -1 classes"),
+        ("data.class_names", [1], "damaged"),
+        ("format", 3, "its format is not 2, which this version reads"),
+        ("versions", None, "was not written by"),
+    ],
+)
+def test_run_records_that_lack_something(tmp_path, recorded, place, value, message):
+    run = copy.deepcopy(recorded)
+    *above, last = place.split(".")
+    holder = functools.reduce(lambda tree, key: tree[key], above, run)
+    if value is None:
+        del holder[last]
+    else:
+        holder[last] = value
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    with pytest.raises(UsageError, match=message):
+        runs.read_run(tmp_path)
+
+
 # ------------------------------------------------------------ files made to do harm
 
 

@@ -206,9 +206,7 @@ class ExportedGenerator:
             self._module = tf.saved_model.load(str(folder))  # the signatures die with the module
             self.signatures = self._module.signatures
             names = Path(folder) / _CLASS_NAMES
-            self.class_names = tuple(reading.json_value(names)) if names.exists() else None
-            for name in self.class_names or ():
-                name.encode()  # raises unless it is text that can be printed
+            self.class_names = _class_names(names) if names.exists() else None
         missing = {"serving_default", "sample"} - set(self.signatures)
         if missing:
             raise UsageError(f"{folder} lacks the signature {min(missing)!r}: export it anew.")
@@ -252,6 +250,15 @@ class ExportedGenerator:
         except tf.errors.InvalidArgumentError as error:
             raise UsageError(f"label {label}: the generator has fewer classes.") from error
         return drawn["images"].numpy()
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    found = reading.json_value(path)
+    if not isinstance(found, list):
+        raise ValueError(f"{path.name} holds no list")
+    for name in found:
+        name.encode()  # raises unless it is text that can be printed
+    return tuple(found)
 
 
 def load_generator(folder: str | os.PathLike) -> Callable[..., Any]:

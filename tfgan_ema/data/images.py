@@ -77,13 +77,16 @@ def _upright(image: Image.Image) -> Image.Image:
 def _reduced(image: Image.Image, least: int) -> Image.Image:
     """A large image with blocks of pixels averaged, at least ``least`` wide and high.
 
-    Images with a palette or a transparent colour stay as they are, since their pixels have no mean.
+    What does not fill a block is left out at the edges. Images with a palette or a transparent
+    colour stay as they are, since their pixels have no mean.
     """
     image = image.convert("L") if image.mode == "1" else image
     factor = min(image.size) // least
     if factor < 2 or image.mode not in ("L", "RGB", "RGBA") or "transparency" in image.info:
         return image
-    return image.reduce(factor)
+    left, top = (length % factor // 2 for length in image.size)
+    right, bottom = (length - (length % factor + 1) // 2 for length in image.size)
+    return image.reduce(factor, (left, top, right, bottom))
 
 
 def _in_8_bits(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
