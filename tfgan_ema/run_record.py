@@ -11,13 +11,13 @@ MOST = 65_536  # pixels a side, and classes
 def check(run: Mapping[str, Any]) -> None:
     """Checks the types and ranges of a record's values; raises nearly anything if one is wrong."""
     data, names = run["data"], run["data"].get("class_names")
-    numbers = [*data["shape"], data["num_classes"] or 1]
-    of_images_or_points = run["config"] is None or len(data["shape"]) in (1, 3)
+    shape, in_python = data["shape"], run["config"] is None
+    numbers = [*(n for n in shape if not (in_python and n is None)), data["num_classes"] or 1]
     in_range = all(type(n) is int and 1 <= n <= MOST for n in numbers)
-    if not (of_images_or_points and in_range):
-        raise ValueError(f"data of shape {data['shape']} with {data['num_classes']} classes")
+    if not in_range or not (in_python or len(shape) in (1, 3)):
+        raise ValueError(f"data of shape {shape} with {data['num_classes']} classes")
     texts = [data["name"], run.get("device") or "", run.get("folder") or "", *(names or ())]
-    if run["config"] is None:  # the run was made in Python
+    if in_python:
         made_of = run["made_of"]
         texts += made_of["own"]["classes"]
         if not all(isinstance(parts, dict) for parts in made_of.values()):

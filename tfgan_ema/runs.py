@@ -287,7 +287,8 @@ def read_run(workdir: str | os.PathLike) -> dict[str, Any]:
             raise ValueError(f"its format is not {FORMAT}, which this version reads")
         run_record.check(run)
         try:
-            base.check_recorded(run["config"] or base.get_config())
+            if run["config"] is not None:  # then it was not made in Python
+                base.check_recorded(run["config"])
         except UsageError as error:
             raise ValueError(f"config: {str(error).rstrip('.')}") from error
     return run
