@@ -172,15 +172,17 @@ def bounded():
     def hang(*_):
         raise AssertionError(f"more than {SECONDS} seconds")
 
-    before = signal.signal(signal.SIGALRM, hang)
+    before = {number: signal.signal(number, hang) for number in (signal.SIGPROF, signal.SIGALRM)}
     yield
-    signal.signal(signal.SIGALRM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
     resource.setrlimit(resource.RLIMIT_AS, old)
 
 
 def read_or_refused(load, path):
     """What a loader gives, or the one line with which it refuses."""
-    signal.alarm(SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)  # of the processor: others may use it too
+    signal.alarm(10 * SECONDS)  # for what waits
     try:
         return load(path)
     except UsageError as error:
@@ -191,6 +193,7 @@ def read_or_refused(load, path):
         assert len(line) < 2000
         return line
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
 
 

@@ -30,7 +30,7 @@ from tfgan_ema import reading
 from tfgan_ema.errors import UsageError
 from tfgan_ema.interop.pickles import Machine, Module, Name, Refused, key_text, table
 
-MOST_NESTED, LONGEST_NAME, MOST_VISITS = 100, 250, 1_000_000
+MOST_NESTED, LONGEST_NAME, MOST_VISITS = 100, 250, 500_000
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _DTYPES = {
     "DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2",
