@@ -106,14 +106,23 @@ def check(config: ConfigDict) -> None:
 
 
 def check_recorded(config: Mapping[str, Any]) -> None:
-    """As `check`, of a configuration that was read from JSON; none of its keys may be missing."""
-    _check_complete(config, get_config())
-    check(ConfigDict(_with_tuples(config)))
+    """As `check`, of a configuration that was read from JSON.
+
+    Only parts that are off by default may be missing: the run may be older than they are.
+
+    Raises:
+        ValueError: a key that is missing, unknown or of a wrong type or range.
+    """
+    try:
+        _check_complete(config, get_config())
+        check(ConfigDict(_with_tuples(config)))
+    except UsageError as error:
+        raise ValueError(f"config: {str(error).rstrip('.')}") from error
 
 
 def _check_complete(config: Mapping[str, Any], known: ConfigDict, prefix: str = "") -> None:
     for key, default in known.items():
-        if key not in config:
+        if key not in config and not (key in PARTS and default is None):
             raise UsageError(f"{prefix + key} is missing.")
         if isinstance(default, ConfigDict) and key not in PARTS:
             _check_complete(config[key], default, f"{key}.")

@@ -8,8 +8,13 @@ from typing import Any
 MOST = 65_536  # pixels a side, and classes
 
 
-def check(run: Mapping[str, Any]) -> None:
-    """Checks the types and ranges of a record's values; raises nearly anything if one is wrong."""
+def check(run: Mapping[str, Any], form: int) -> None:
+    """Checks a record's format, and the types and ranges of its values.
+
+    Raises nearly anything if one is wrong.
+    """
+    if run["format"] != form:
+        raise ValueError(f"its format is not {form}, which this version reads")
     data, names = run["data"], run["data"].get("class_names")
     shape, in_python = data["shape"], run["config"] is None
     numbers = [*(n for n in shape if not (in_python and n is None)), data["num_classes"] or 1]

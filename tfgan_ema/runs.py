@@ -283,14 +283,9 @@ def read_run(workdir: str | os.PathLike) -> dict[str, Any]:
                 f"{workdir} was made by an older version of tfgan_ema: train anew, or use version "
                 "0.1.0."
             )
-        if run["format"] != FORMAT:
-            raise ValueError(f"its format is not {FORMAT}, which this version reads")
-        run_record.check(run)
-        try:
-            if run["config"] is not None:  # then it was not made in Python
-                base.check_recorded(run["config"])
-        except UsageError as error:
-            raise ValueError(f"config: {str(error).rstrip('.')}") from error
+        run_record.check(run, FORMAT)
+        if run["config"] is not None:  # then it was not made in Python
+            base.check_recorded(run["config"])
     return run
 
 
