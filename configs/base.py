@@ -9,6 +9,9 @@ option at its default. ``kind`` may also name a class or a function of your own,
 ``"my_module:MyLoss"``: a module beside the configuration or in the current folder.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
@@ -102,6 +105,36 @@ def check(config: ConfigDict) -> None:
             "leak.start_step 'auto' waits until the evaluated metric is flat, but evaluate_every "
             "is not set: set it, for example to 1000."
         )
+
+
+def check_recorded(config: Mapping[str, Any]) -> None:
+    """As `check`, of a configuration that was read from JSON.
+
+    Only parts that are off by default may be missing: the run may be older than they are.
+
+    Raises:
+        ValueError: a key that is missing, unknown or of a wrong type or range.
+    """
+    try:
+        _check_complete(config, get_config())
+        check(ConfigDict(_with_tuples(config)))
+    except UsageError as error:
+        raise ValueError(f"config: {str(error).rstrip('.')}") from error
+
+
+def _check_complete(config: Mapping[str, Any], known: ConfigDict, prefix: str = "") -> None:
+    for key, default in known.items():
+        if key not in config and not (key in PARTS and default is None):
+            raise UsageError(f"{prefix + key} is missing.")
+        if isinstance(default, ConfigDict) and key not in PARTS:
+            _check_complete(config[key], default, f"{key}.")
+
+
+def _with_tuples(tree: Any) -> Any:
+    """JSON has lists where a configuration has tuples."""
+    if isinstance(tree, Mapping):
+        return {key: _with_tuples(value) for key, value in tree.items()}
+    return tuple(map(_with_tuples, tree)) if isinstance(tree, list) else tree
 
 
 def _check_types(config: ConfigDict, known: ConfigDict, prefix: str = "") -> None:

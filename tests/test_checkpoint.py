@@ -1,5 +1,6 @@
 """A checkpoint is whole or absent, and a resumed run is the uninterrupted one."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -131,3 +132,72 @@ def test_optimizer_slots_are_restored(tmp_path):
     checkpoint.restore(second, tmp_path)
     for one, other in zip(first.d_optimizer.variables, second.d_optimizer.variables, strict=True):
         np.testing.assert_array_equal(tf.convert_to_tensor(one), tf.convert_to_tensor(other))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A GAN, its checkpoint of step 1, and a function that writes it with other arrays."""
+    gan = toy.gan("mlp")
+    path = checkpoint.save(tmp_path, 1, gan.state())
+
+    def rewrite(**changes):
+        arrays, metadata = checkpoint.read(path)
+        checkpoint.write(path, arrays | changes, **metadata)
+
+    return gan, path, rewrite
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (lambda old: old * np.float32("nan"), "NaN or infinity in generator/000/kernel"),
+        (lambda old: old.astype("f8"), "holds float64, expected float32"),
+        (lambda old: old.astype("c8"), "holds complex64, expected float32"),
+        (lambda old: old.astype("i4"), "holds int32, expected float32"),
+        (lambda old: old.astype("U8"), "holds <U8, expected float32"),
+        (lambda old: old > 0, "holds bool, expected float32"),
+        (lambda old: old[:-1], "has shape"),
+    ],
+)
+def test_arrays_of_other_kinds_are_refused(saved, tmp_path, value, message):
+    gan, _, rewrite = saved
+    name = "generator/000/kernel"
+    before = checkpoint.to_arrays(gan.state())
+    rewrite(**{name: value(before[name])})
+    with pytest.raises(UsageError, match=message) as error:
+        checkpoint.restore(gan, tmp_path)
+    assert str(error.value).isprintable()
+    toy.assert_close(before, checkpoint.to_arrays(gan.state()), 0)
+
+
+def test_a_checkpoint_of_another_step_or_with_other_values_is_refused(saved, tmp_path):
+    gan, path, _ = saved
+    path.rename(checkpoint.path_of(tmp_path, 2))
+    with pytest.raises(UsageError, match="is of step 1"):
+        checkpoint.restore(gan, tmp_path)
+    path = checkpoint.path_of(tmp_path, 2)
+    with np.load(path) as file:
+        arrays = dict(file)
+    name = "generator/000/kernel"
+    np.savez(path, **(arrays | {name: arrays[name] + 1}))
+    with pytest.raises(UsageError, match="its checksum is another"):
+        checkpoint.read(path)
+
+
+def test_a_checkpoint_without_a_checksum_is_read(tmp_path):
+    path = tmp_path / "old.npz"
+    np.savez(path, metadata=np.array('{"step": 3}'), a=np.arange(3.0))
+    arrays, metadata = checkpoint.read(path)
+    assert (arrays["a"].tolist(), metadata) == ([0, 1, 2], {"step": 3})
+
+
+def test_bfloat16_comes_back(tmp_path):
+    keras.config.set_dtype_policy("bfloat16")
+    gan = toy.gan("mlp")
+    before = checkpoint.to_arrays(gan.state())
+    assert {"bfloat16"} < {array.dtype.name for array in before.values()}
+    checkpoint.save(tmp_path, 0, gan.state())
+    toy.fit(gan, 1, chosen=toy.points())
+    assert checkpoint.restore(gan, tmp_path) == 0
+    after = checkpoint.to_arrays(gan.state())
+    assert all((before[name] == after[name]).all() for name in before)

@@ -194,3 +194,28 @@ def test_nothing_is_overwritten_unasked(trained, folder, tmp_path):
     assert export.load_generator(folder).sample(2).shape == (2, 8, 8, 3)
     with pytest.raises(UsageError, match="holds no SavedModel"):
         export.load_generator(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+@pytest.mark.parametrize(
+    "name",
+    ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"],
+)
+def test_a_damaged_model_is_one_line(folder, tmp_path, name, share):
+    damaged = tmp_path / "m"
+    shutil.copytree(folder, damaged)
+    content = (damaged / name).read_bytes()
+    (damaged / name).write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(UsageError, match="is damaged") as error:
+        export.load_generator(damaged)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("names", ["{", "[1]", '"ab"', "7", '["\\ud800"]'])
+def test_damaged_class_names_are_one_line(folder, tmp_path, names):
+    damaged = tmp_path / "m"
+    shutil.copytree(folder, damaged)
+    (damaged / "assets.extra").mkdir()
+    (damaged / "assets.extra" / "class_names.json").write_text(names)
+    with pytest.raises(UsageError, match="is damaged"):
+        export.load_generator(damaged)

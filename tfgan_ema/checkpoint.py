@@ -1,23 +1,24 @@
 """Exact resume: every variable of a run in one file, written whole or not at all.
 
 A checkpoint is an uncompressed ``.npz`` of named arrays, readable with NumPy alone; the entry
-``metadata`` holds JSON. Random draws and data are functions of the step, so nothing else is needed
-to resume.
+``metadata`` holds JSON, with a checksum of everything else. Random draws and data are functions of
+the step, so nothing else is needed to resume.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ml_dtypes
 import numpy as np
 
-from tfgan_ema import files
+from tfgan_ema import files, reading
 from tfgan_ema.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,26 +81,43 @@ def to_arrays(state: Mapping[str, keras.Variable]) -> dict[str, np.ndarray]:
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], **metadata: Any) -> Path:
     """Writes arrays and metadata to ``path``, whole or not at all."""
+    metadata = json.loads(json.dumps(metadata))
+    noted = json.dumps({**metadata, "sha256": _checksum(arrays, metadata)})
     with files.replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, metadata=np.array(json.dumps(metadata)), **arrays)
+        np.savez(file, metadata=np.array(noted), **arrays)
     return path
 
 
+def _checksum(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> str:
+    """SHA-256 of names, types, shapes and values, in the order of the names, and the metadata."""
+    found = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        found.update(f"{name} {array.dtype.kind}{array.dtype.itemsize} {array.shape}".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
+
+
 def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays by name and the metadata of a checkpoint.
+    """Arrays by name, read-only, and the metadata of a checkpoint.
 
     Raises:
-        UsageError: the file is missing or is not a checkpoint.
+        UsageError: the file is missing, is not a checkpoint, or is not what was written.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        return arrays, json.loads(str(arrays.pop("metadata")))
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(
-            f"{path} is not a readable checkpoint ({type(error).__name__}): expected a file that "
-            "`tfgan-ema train` wrote; delete it to resume from the one before."
-        ) from error
+    with reading.refusing(
+        f"{path} is not a readable checkpoint",
+        "expected a file that `tfgan-ema train` wrote; delete it to resume from the one before.",
+    ):
+        arrays = reading.arrays(path)
+        metadata = {**json.loads(str(arrays.pop("metadata")))}
+        checksum = metadata.pop("sha256", None)  # version 0.1.0 wrote none
+        if checksum not in (None, _checksum(arrays, metadata)):
+            raise ValueError("its checksum is another")
+        return {name: _typed(array) for name, array in arrays.items()}, metadata
+
+
+def _typed(array: np.ndarray) -> np.ndarray:
+    """The array itself; NumPy writes bfloat16 as two bytes without a type."""
+    return array.view(ml_dtypes.bfloat16) if array.dtype == np.dtype("V2") else array
 
 
 def assign(
@@ -108,12 +126,18 @@ def assign(
     """Gives variables their saved values, all or none.
 
     Raises:
-        UsageError: names or shapes differ; the message lists them.
+        UsageError: names, shapes or kinds of values differ; the message lists them.
     """
+    both = [(name, arrays[name], variable) for name, variable in state.items() if name in arrays]
     problems = [
-        f"{name} has shape {arrays[name].shape}, expected {tuple(variable.shape)}"
-        for name, variable in state.items()
-        if name in arrays and arrays[name].shape != tuple(variable.shape)
+        f"{name} has shape {array.shape}, expected {tuple(variable.shape)}"
+        for name, array, variable in both
+        if array.shape != tuple(variable.shape)
+    ]
+    problems += [
+        f"{name} holds {array.dtype}, expected {variable.dtype}"
+        for name, array, variable in both
+        if _kind(array.dtype.name) != _kind(variable.dtype)
     ]
     problems += [f"{name} is missing" for name in state if name not in arrays]
     problems += [f"{name} is not in this model" for name in arrays if name not in state]
@@ -127,6 +151,11 @@ def assign(
         variable.assign(arrays[name])
 
 
+def _kind(dtype: str) -> str:
+    """Whole numbers differ in width between backends; other types are their own kind."""
+    return "whole" if dtype.startswith(("int", "uint")) else dtype
+
+
 def restore(gan: GAN, folder: str | os.PathLike, step: int | None = None) -> int | None:
     """Restores a compiled GAN from a checkpoint of ``folder``, by default the latest.
 
@@ -134,16 +163,22 @@ def restore(gan: GAN, folder: str | os.PathLike, step: int | None = None) -> int
         The restored step, or ``None`` if the folder holds no checkpoint.
 
     Raises:
-        UsageError: no checkpoint of that step, an unreadable file, another model's, or averages
-            that the GAN lacks.
+        UsageError: no checkpoint of that step, an unreadable file, another model's, one with NaN
+            or infinity, or averages that the GAN lacks.
     """
     found = checkpoints(folder)
     if step is not None and step not in found:
         raise UsageError(f"{folder} has no checkpoint of step {step}: there are {list(found)}.")
     if not found:
         return None
-    path = found[max(found) if step is None else step]
+    step = max(found) if step is None else step
+    path = found[step]
     arrays, metadata = read(path)
+    if metadata.get("step") != step:
+        raise UsageError(f"{path} is of step {metadata.get('step')!r:.20}: give it its own name.")
+    for name, array in arrays.items():
+        if array.dtype.kind in "fV" and not np.isfinite(array).all():
+            raise UsageError(f"{path} has NaN or infinity in {name}: delete it, use one before.")
     saved = {name.split("/")[1] for name in arrays if name.startswith("average/")}
     missing = saved - {average.name for average in gan.averages}
     if missing:
@@ -154,4 +189,4 @@ def restore(gan: GAN, folder: str | os.PathLike, step: int | None = None) -> int
         )
     assign(gan.state(), arrays, path)
     gan.weights_were_set()
-    return metadata["step"]
+    return step

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfgan_ema import engines, files, latents
+from tfgan_ema import engines, files, latents, reading
 from tfgan_ema.errors import UsageError
 from tfgan_ema.sampling import CHUNK, chunk_of
 from tfgan_ema.validation import checked_labels
@@ -202,13 +202,14 @@ class ExportedGenerator:
             UsageError: no exported generator is there.
         """
         _check_model(Path(folder))
-        self._module = tf.saved_model.load(str(folder))  # the signatures die with the module
-        missing = {"serving_default", "sample"} - set(self._module.signatures)
+        with reading.refusing(f"{folder} is damaged", "export it anew."):
+            self._module = tf.saved_model.load(str(folder))  # the signatures die with the module
+            self.signatures = self._module.signatures
+            names = Path(folder) / _CLASS_NAMES
+            self.class_names = _class_names(names) if names.exists() else None
+        missing = {"serving_default", "sample"} - set(self.signatures)
         if missing:
             raise UsageError(f"{folder} lacks the signature {min(missing)!r}: export it anew.")
-        self.signatures = self._module.signatures
-        names = Path(folder) / _CLASS_NAMES
-        self.class_names = tuple(json.loads(names.read_text())) if names.is_file() else None
 
     def __call__(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """Images in [-1, 1] for latents, or for [latents, labels]."""
@@ -249,6 +250,15 @@ class ExportedGenerator:
         except tf.errors.InvalidArgumentError as error:
             raise UsageError(f"label {label}: the generator has fewer classes.") from error
         return drawn["images"].numpy()
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    found = reading.json_value(path)
+    if not isinstance(found, list):
+        raise ValueError(f"{path.name} holds no list")
+    for name in found:
+        name.encode()  # raises unless it is text that can be printed
+    return tuple(found)
 
 
 def load_generator(folder: str | os.PathLike) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfgan_ema import files
+from tfgan_ema import files, reading
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary
@@ -21,11 +21,25 @@ if TYPE_CHECKING:
 
 
 def read_table(path: str | os.PathLike) -> list[dict[str, str]]:
-    """The complete rows of a CSV file that a `Table` wrote; none if there is no file."""
+    """The complete rows of a CSV file that a `Table` wrote; none if there is no file.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
     if not Path(path).exists():
         return []
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if None not in row.values()]
+    with (
+        reading.refusing(f"{path} is damaged", "restore it, or delete it to lose its rows."),
+        reading.regular(path) as raw,
+        io.TextIOWrapper(raw, encoding="utf-8", newline="") as file,
+    ):
+        rows = [row for row in csv.DictReader(file, strict=True) if None not in row.values()]
+        for row in rows:
+            int(row["step"])
+            for name, value in row.items():
+                if name != "generator" and value:
+                    float(value)
+        return rows
 
 
 class Table:

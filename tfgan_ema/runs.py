@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
-from tfgan_ema import files
+from tfgan_ema import files, reading, run_record
 from tfgan_ema.errors import UsageError, build, unknown
 
 if TYPE_CHECKING:
@@ -256,25 +256,28 @@ def read_run(workdir: str | os.PathLike) -> dict[str, Any]:
     """The content of ``run.json``: config, data, versions, device; see `write_run`.
 
     Raises:
-        UsageError: the folder is not a run's, or an older version's.
+        UsageError: the folder is not a run's, another version's, or its ``run.json`` is damaged.
     """
+    from configs import base
+
     path = Path(workdir) / "run.json"
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+    if not path.exists():
         raise UsageError(
             f"{workdir} is not a work directory: it has no run.json; expected the folder of a run "
             "of `tfgan-ema train`."
-        ) from None
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path} is damaged ({error}): restore it or train anew.") from None
-    if not (isinstance(run, dict) and {"config", "data", "versions"} <= run.keys()):
-        raise UsageError(f"{path} was not written by `tfgan-ema train`: name another folder.")
-    if run.get("format") != FORMAT:
-        raise UsageError(
-            f"{workdir} was made by an older version of tfgan_ema: train anew, or use version "
-            "0.1.0."
         )
+    with reading.refusing(f"{path} is damaged", "restore it or train anew."):
+        run = reading.json_value(path)
+        if not (isinstance(run, dict) and {"config", "data", "versions"} <= run.keys()):
+            raise UsageError(f"{path} was not written by `tfgan-ema train`: name another folder.")
+        if "format" not in run:
+            raise UsageError(
+                f"{workdir} was made by an older version of tfgan_ema: train anew, or use version "
+                "0.1.0."
+            )
+        run_record.check(run, FORMAT)
+        if run["config"] is not None:  # then it was not made in Python
+            base.check_recorded(run["config"])
     return run
 
 
@@ -335,10 +338,12 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> GAN:
         raise UsageError(f"{workdir} has no checkpoint yet: train it until `checkpoint_every`.")
     data = run["data"]
     look_in(run.get("folder"))
-    if run["config"] is None:  # it was made in Python
-        gan = recorded.make(run["made_of"])
-    else:
-        gan = build_gan(ConfigDict(run["config"]), tuple(data["shape"]), data["num_classes"])
+    problem = f"the GAN in {workdir}/run.json cannot be made again"
+    with reading.refusing(problem, "restore the file or train anew."):
+        if run["config"] is None:  # it was made in Python
+            gan = recorded.make(run["made_of"])
+        else:
+            gan = build_gan(ConfigDict(run["config"]), tuple(data["shape"]), data["num_classes"])
     checkpoint.restore(gan, folder, step)
     for name, average in posthoc.kept(workdir).items():
         posthoc.add(gan, name, average, workdir)

@@ -7,10 +7,10 @@ was made, what it scores), ``card.md`` (the same for people) and ``samples.png``
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfgan_ema import reading
 from tfgan_ema.errors import unknown
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ def folder(name: str) -> Path:
 
 def card(name: str) -> dict[str, Any]:
     """A model's ``card.json``; `tfgan_ema.lab.reports.cards` describes its keys."""
-    return json.loads((folder(name) / "card.json").read_text(encoding="utf-8"))
+    path = folder(name) / "card.json"
+    with reading.refusing(f"{path} is damaged", "install the package anew."):
+        return reading.json_value(path)
 
 
 def load(name: str) -> ExportedGenerator:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from tfgan_ema import data
 from tfgan_ema.data import folder, images
@@ -297,3 +297,44 @@ data.load("folder:" + sys.argv[1], image_size=8, data_dir=sys.argv[2])
     assert load(tmp_path / "set", cache, image_size=size).count == 5
     (kept,) = prepared(cache)
     assert not kept.startswith(".")
+
+
+# ------------------------------------------------------------------ made to do harm
+
+
+def test_very_deep_folders_and_webs_of_links_end(tmp_path, cache, capsys, monkeypatch):
+    paint(tmp_path / "deep" / "a.png")
+    (tmp_path / "deep" / "/".join("d" * 150)).mkdir(parents=True)
+    assert load(tmp_path / "deep", cache).count == 1
+    assert "skipped 1 of 2 images" in capsys.readouterr().err
+    monkeypatch.setattr(folder, "_OFTEN", 10)
+    for number in range(9):
+        paint(tmp_path / "web" / str(number) / "x.png")
+        for other in range(9):
+            (tmp_path / "web" / str(number) / f"to{other}").symlink_to(f"../{other}")
+    assert 9 <= load(tmp_path / "web", cache).count <= 9 * 10  # of nearly 10^6 paths
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["b.eps", "b.png"])
+def test_programs_are_not_run(tmp_path, cache, capsys, monkeypatch, name):
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_: pytest.fail("it runs"))
+    paint(tmp_path / "set" / "a.png")
+    Image.new("RGB", (9, 9)).save(tmp_path / "set" / name, "EPS")
+    assert load(tmp_path / "set", cache).count == 1
+    assert f"'{name}' (not an image that Pillow knows)" in capsys.readouterr().err
+
+
+def test_an_image_without_enough_memory_is_named(tmp_path, cache, capsys, monkeypatch):
+    paint(tmp_path / "set" / "a.png")
+    paint(tmp_path / "set" / "b.png")
+    fit = images.fit
+
+    def fail(image, *arguments):
+        if image.filename.endswith("b.png"):
+            raise MemoryError
+        return fit(image, *arguments)
+
+    monkeypatch.setattr(images, "fit", fail)
+    assert load(tmp_path / "set", cache).count == 1
+    assert "'b.png' (needs more memory than there is)" in capsys.readouterr().err

@@ -273,3 +273,18 @@ def test_the_first_frame_is_taken(kind):
     options = {"lossless": True} if kind == "WEBP" else {}
     content = saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)
     assert (fitted(content) == [255, 0, 0]).all()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA", "P", "I;16"])
+def test_large_images_are_reduced_first(mode, monkeypatch):
+    """And come out as without it, where pixels change slowly."""
+    ramp = np.linspace(0, 255, 300, dtype=np.uint8)
+    pixels = np.broadcast_to(ramp[:, None] // 2 + ramp[None] // 2, (300, 300))
+    if mode == "I;16":
+        picture = Image.fromarray(pixels.astype(np.uint16) * 257)
+    else:
+        picture = Image.fromarray(pixels).convert("RGB").convert(mode)
+    content = saved(picture, "PNG")
+    whole = fitted(content, size=8)
+    monkeypatch.setattr(images, "LARGE", 1000)
+    np.testing.assert_allclose(fitted(content, size=8), whole, atol=3)

@@ -349,3 +349,32 @@ def test_cifar10_train_against_test(monkeypatch):
     scores = evaluator(everything(test.samples))
     assert scores["fid"] == pytest.approx(25, abs=1.5)
     assert abs(scores["kid"]) < 1e-3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mean": np.full(12, np.nan)},
+        {"mean": np.zeros(12, complex)},
+        {"mean": np.zeros(12, int)},
+        {"mean": np.zeros(12).astype("U3")},
+        {"mean": np.zeros(11)},
+        {"covariance": np.triu(np.ones((12, 12)))},
+        {"features": np.zeros((8, 12))},
+        {"count": 1},
+        {"count": "9"},
+        {"shape": (2, 2, -3)},
+    ],
+)
+def test_statistics_that_do_not_fit_together_are_refused(tmp_path, change):
+    found = statistics.collect([np.zeros((9, 2, 2, 3), np.uint8)], {"pixels": True})["pixels"]
+    path = tmp_path / "s.npz"
+    statistics.save(path, [found])
+    assert statistics.load(path, "pixels").count == 9
+    statistics.save(path, [dataclasses.replace(found, **change)])
+    with pytest.raises(UsageError, match="not a statistics file") as error:
+        statistics.load(path, "pixels")
+    assert str(error.value).isprintable()
+    path.write_bytes(b"")
+    with pytest.raises(UsageError, match="not a statistics file"):
+        statistics.load(path, "pixels")

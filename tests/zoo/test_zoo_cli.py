@@ -1,5 +1,7 @@
 """``tfgan-ema zoo``: what it prints, and that bad input touches nothing."""
 
+import importlib
+import types
 from pathlib import Path
 
 import keras
@@ -33,25 +35,26 @@ def test_show_counts_the_layers(capsys):
         assert total == sum(int(np.prod(w.shape)) for w in model.trainable_weights)
 
 
-def test_convert_a_checkpoint(tmp_path, capsys):
-    """A state dict in PyTorch's zip format, written by hand from the reference's weights."""
-    import sys
-
-    sys.path.insert(0, str(FIXTURES))
-    from draw import uniform, weights
-
-    sys.path.pop(0)
+@pytest.fixture
+def theirs(monkeypatch):
+    """The script that drew the reference's weights, and what the reference made of them."""
+    monkeypatch.syspath_prepend(FIXTURES)
+    draw = importlib.import_module("draw")
     with np.load(FIXTURES / "wgan_gp_32.npz") as file:
-        reference = dict(file)
+        return types.SimpleNamespace(**vars(draw), reference=dict(file))
+
+
+def test_convert_a_checkpoint(theirs, tmp_path, capsys):
+    """A state dict in PyTorch's zip format, written by hand from the reference's weights."""
     path = tmp_path / "netG.pth"
-    write_state_dict(path, weights(reference, "G"))
+    write_state_dict(path, theirs.weights(theirs.reference, "G"))
     out = tmp_path / "made" / "g.keras"
     flags = ["--width=0.125", f"--checkpoint={path}", f"--out={out}"]
     assert main.main(["zoo", "convert", "wgan_gp_32", *flags]) == 0
     assert "generator of wgan_gp_32" in capsys.readouterr().out
     generator = keras.models.load_model(out)
-    images = np.moveaxis(np.asarray(generator(2 * uniform((0, 0), (2, 128)))), 3, 1)
-    np.testing.assert_allclose(images[:, :, 1::3, ::5], reference["images"], atol=1e-4)
+    images = np.moveaxis(np.asarray(generator(2 * theirs.uniform((0, 0), (2, 128)))), 3, 1)
+    np.testing.assert_allclose(images[:, :, 1::3, ::5], theirs.reference["images"], atol=1e-4)
 
 
 def test_a_network_without_converter_is_refused(tmp_path, capsys):
@@ -114,3 +117,14 @@ def test_bad_input(words, message, tmp_path, capsys):
     assert message in error
     assert len(error.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_are_not_finite_are_refused(theirs, tmp_path, capsys):
+    path, out = tmp_path / "netG.pth", tmp_path / "g.keras"
+    tensors = theirs.weights(theirs.reference, "G")
+    tensors["block2.c1.weight"] = np.full_like(tensors["block2.c1.weight"], np.nan)
+    write_state_dict(path, tensors)
+    flags = ["--width=0.125", f"--checkpoint={path}", f"--out={out}"]
+    assert main.main(["zoo", "convert", "wgan_gp_32", *flags]) == 2
+    assert "NaN or infinity in block2.c1.weight" in capsys.readouterr().err
+    assert not out.exists()

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from tfgan_ema.metrics.evaluator import Sampler
 
 FLAGS = command.new_flags(
-    ("samples", str, None, "What is scored (see above)."),
+    (
+        "samples",
+        str,
+        None,
+        "What is scored (see above). Exported models and runs are programs: give only those whose "
+        "origin you trust. Images are data.",
+    ),
     ("reference", str, None, "Data set, folder of images or statistics file."),
     ("metrics", list, ["fid"], "Names of metrics, or `list` to print them."),
     ("count", int, None, "Number of samples (default: 10000, or all of a folder or data set)."),

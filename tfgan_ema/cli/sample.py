@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     import numpy as np
 
 FLAGS = command.new_flags(
-    ("workdir", str, None, "Work directory of `tfgan-ema train`."),
-    ("model", str, None, "Folder of `tfgan-ema export`, or a model of `tfgan-ema zoo list`."),
+    ("workdir", str, None, "Work directory of `tfgan-ema train`, of an origin that you trust."),
+    (
+        "model",
+        str,
+        None,
+        "Folder of `tfgan-ema export`, or a model of `tfgan-ema zoo list`. A SavedModel is a "
+        "program: give only one whose origin you trust.",
+    ),
     ("count", int, 64, "Number of samples."),
     ("seed", int, 0, "Equal seeds give equal samples."),
     ("out", str, None, "A .png, a .npy or a folder."),

@@ -1,4 +1,4 @@
-"""A folder of images in any format that Pillow reads.
+"""A folder of images in any format that Pillow reads, but for EPS: that is a program.
 
 All images are decoded once, brought to one size and kept in the cache; later loads map them from
 there. The cache is keyed by the files' names, sizes and times, so a changed folder is read anew.
@@ -6,9 +6,12 @@ there. The cache is keyed by the files' names, sizes and times, so a changed fol
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import threading
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -16,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from tfgan_ema import reading
 from tfgan_ema.data import images, store
 from tfgan_ema.data.source import Source
 from tfgan_ema.errors import UsageError, say
@@ -24,6 +28,7 @@ Stamp = tuple[int, int] | None  # a file's size and time of change; None if it c
 Notes = dict[str, list[str]]  # what is unusual about files
 
 _CHUNK = 512  # images decoded ahead of the writer
+_DEEPEST, _OFTEN = 100, 100  # folders in one another, and visits of a folder by links
 
 
 def load(path: Path, image_size: int | None, channels: int | None, root: Path) -> Source:
@@ -52,7 +57,7 @@ def load(path: Path, image_size: int | None, channels: int | None, root: Path) -
     shape = (image_size, image_size, channels)
     records = _records(path, found, classes, shape, notes)
     samples, labels, notes = store.prepared(root, key, records, len(found), shape, notes)
-    skipped, animated = notes["skipped"], notes["animated"]
+    skipped, animated = notes.get("skipped", []), notes.get("animated", [])
     if skipped:
         say(f"skipped {len(skipped)} of {len(found)} images in {path}: {_first(skipped)}")
     if animated:
@@ -64,15 +69,21 @@ def load(path: Path, image_size: int | None, channels: int | None, root: Path) -
 def _image_files(path: Path) -> Iterator[Path]:
     """The files below ``path`` that should be images, sorted; hidden names are left out.
 
-    Links are followed, except a link to a folder that it lies in. Folders that cannot be listed and
-    links that lead nowhere come along, so that they can be reported.
+    Links are followed, except a link to a folder that it lies in. Folders that cannot be listed,
+    that lie too deep or that links lead to very often, and links that lead nowhere come along, so
+    that they can be reported.
     """
     Image.init()
     readable = {end for end, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    visits: Counter[str] = Counter()
 
     def below(folder: Path, above: frozenset[str]) -> Iterator[Path]:
         here = os.path.realpath(folder)
         if here in above:
+            return
+        visits[here] += 1
+        if visits[here] > _OFTEN or len(above) == _DEEPEST:
+            yield folder
             return
         try:
             names = sorted(os.listdir(folder))
@@ -103,21 +114,25 @@ def _records(
 ) -> store.Records:
     """The readable images with their labels; ``notes`` is filled on the way."""
     index = {name: label for label, name in enumerate(classes)}
+    formats = [kind for kind in Image.OPEN if kind != "EPS"]
+    one_at_a_time = threading.Lock()
 
     def decode(name: str, stamp: Stamp) -> tuple[np.ndarray | str, bool]:
         """The pixels of an image, or why there are none; and whether it has several frames."""
         if stamp is None:
             return "not a file that can be opened", False
         try:
-            with Image.open(path / name) as image:
-                pixels = images.fit(image, shape[0], shape[2])
+            with Image.open(path / name, formats=formats) as image:
+                large = image.width * image.height > images.LARGE
+                with one_at_a_time if large else contextlib.nullcontext():
+                    pixels = images.fit(image, shape[0], shape[2])
                 return pixels, getattr(image, "is_animated", False)
         except UnidentifiedImageError:
             return "not an image that Pillow knows", False
-        except MemoryError as error:
-            raise UsageError(f"{path / name} needs more memory than there is.") from error
+        except MemoryError:
+            return "needs more memory than there is", False
         except Exception as error:  # on damaged bytes Pillow's readers raise nearly anything
-            return " ".join(str(error).split()) or type(error).__name__, False
+            return reading.brief(error), False
 
     # Pillow releases the GIL while it decodes and resizes. Its warnings do not name the file.
     with warnings.catch_warnings(action="ignore"), ThreadPool() as pool:

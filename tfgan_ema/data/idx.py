@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import gzip
+import io
+import math
 from pathlib import Path
 
 import numpy as np
 
+from tfgan_ema import reading
 from tfgan_ema.errors import UsageError
+
+MOST_CLASSES = 65_536
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _SPLITS = {"train": ("train",), "test": ("t10k", "test")}
 
 
 def parse(data: bytes) -> np.ndarray:
-    """The array in the bytes of an idx file (gzipped or not); raises `ValueError` if it is none."""
+    """The array in the bytes of an idx file (gzipped or not); raises `ValueError` if it is none.
+
+    What a gzip expands to may be 100 times as large, and 64 MB more.
+    """
     if data[:2] == b"\x1f\x8b":
-        data = gzip.decompress(data)
+        most = 100 * len(data) + 64_000_000
+        with gzip.open(io.BytesIO(data)) as file:
+            data = file.read(most + 1)
+        if len(data) > most:
+            raise ValueError(f"it expands to more than {most} bytes")
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _DTYPES:
         raise ValueError("not an idx file")
-    rank = data[3]
-    shape = tuple(np.frombuffer(data, ">u4", count=rank, offset=4).tolist())
-    values = np.frombuffer(data, _DTYPES[data[2]], offset=4 + 4 * rank)
-    if values.size != np.prod(shape, dtype=np.int64):
-        raise ValueError(f"idx header says {shape}, but {values.size} values follow")
-    return values.reshape(shape)
+    rank, dtype = data[3], np.dtype(_DTYPES[data[2]])
+    start = 4 + 4 * rank
+    shape = tuple(np.frombuffer(data[:start], ">u4", count=rank, offset=4).tolist())
+    follow = len(data) - start
+    if math.prod(shape) * dtype.itemsize != follow:
+        raise ValueError(f"idx header says {shape} of {dtype}, but {follow} bytes follow")
+    return np.frombuffer(data, dtype, offset=start).reshape(shape)
 
 
 def load(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -72,17 +85,18 @@ def _images_file(folder: Path, split: str) -> Path:
 
 def _labels(path: Path) -> np.ndarray | None:
     name = path.name.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
-    beside = [f for f in (path.with_name(name), path.with_name(f"{name}.gz")) if f.is_file()]
+    beside = [f for f in (path.with_name(name), path.with_name(f"{name}.gz")) if f.exists()]
     if name == path.name.removesuffix(".gz") or not beside:
         return None
     labels = _read(beside[0])
-    if labels.dtype.kind == "f" or (labels < 0).any():
-        raise UsageError(f"{beside[0]} holds other labels than whole numbers from 0.")
+    if labels.dtype.kind == "f" or ((labels < 0) | (labels >= MOST_CLASSES)).any():
+        raise UsageError(
+            f"{beside[0]} holds other labels than whole numbers from 0 to {MOST_CLASSES - 1}."
+        )
     return labels.astype(np.int32)
 
 
 def _read(path: Path) -> np.ndarray:
-    try:
-        return parse(path.read_bytes())
-    except (OSError, EOFError, ValueError) as error:
-        raise UsageError(f"cannot read {path} as an idx file: {error}.") from error
+    problem = f"cannot read {path} as an idx file"
+    with reading.refusing(problem, "expected one like MNIST's."), reading.regular(path) as file:
+        return parse(file.read())

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-RULES = 2  # the version of what `fit` does to an image file; caches of its results are keyed by it
+LARGE = 2**24  # pixels
+RULES = 3  # the version of what `fit` does to an image file; caches of its results are keyed by it
 
 _ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 274, 258, 262, 339  # tags of EXIF and TIFF
 _TO = Image.Transpose
@@ -34,7 +35,8 @@ def fit(image: Image.Image, size: int | None, channels: int) -> np.ndarray:
 
     EXIF orientation is applied where it can be read, transparency is laid over white, and grey of
     more than 8 bits becomes 8-bit. A JPEG much larger than ``size`` is decoded at a fraction of its
-    size. ``size=None`` keeps the whole image as it is.
+    size, and of other images with more than `LARGE` pixels blocks are averaged first, to at least 4
+    times ``size``. ``size=None`` keeps the whole image as it is.
 
     Raises:
         ValueError: the pixels lie outside the range of their format, so that white is unknown.
@@ -46,6 +48,8 @@ def fit(image: Image.Image, size: int | None, channels: int) -> np.ndarray:
     image = _upright(image)
     if image.mode.startswith("I") or image.mode == "F":
         image = _in_8_bits(image, tags)
+    if size is not None and image.width * image.height > LARGE:
+        image = _reduced(image, 4 * size)
     if image.mode == "LAB":
         image = image.convert("RGB")
     if image.has_transparency_data:
@@ -70,22 +74,40 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
+def _reduced(image: Image.Image, least: int) -> Image.Image:
+    """A large image with blocks of pixels averaged, at least ``least`` wide and high.
+
+    What does not fill a block is left out at the edges. Images with a palette or a transparent
+    colour stay as they are, since their pixels have no mean.
+    """
+    image = image.convert("L") if image.mode == "1" else image
+    factor = min(image.size) // least
+    if factor < 2 or image.mode not in ("L", "RGB", "RGBA") or "transparency" in image.info:
+        return image
+    left, top = (length % factor // 2 for length in image.size)
+    right, bottom = (length - (length % factor + 1) // 2 for length in image.size)
+    return image.reduce(factor, (left, top, right, bottom))
+
+
 def _in_8_bits(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
     """Grey of more than 8 bits in 8 bits, rounded.
 
     White is the largest number of the format's bits, but at most 65535, since integers of 32 bits
     hold 16-bit images in practice; of floating-point numbers it is 1.
     """
-    pixels = np.asarray(image).astype(np.float64)
+    pixels = np.asarray(image)
     bits = tags.get(_BITS, (16,))[0] - (tags.get(_SAMPLE_FORMAT) == (2,))  # without the sign
     white = 1 if image.mode == "F" else 2 ** min(bits, 16) - 1
     low, high = pixels.min(), pixels.max()
     if not 0 <= low <= high <= white:  # also if they are not numbers
         raise ValueError(f"its pixels run from {low:g} to {high:g}, expected 0 to {white}")
-    shown = white - pixels if tags.get(_PHOTOMETRIC) == 0 else pixels
-    if "transparency" in image.info:
-        shown = np.where(pixels == image.info["transparency"], white, shown)
-    return Image.fromarray(np.rint(shown * (255 / white)).astype(np.uint8))
+    shown = np.empty(pixels.shape, np.uint8)
+    for row, values in enumerate(map(np.float64, pixels)):  # row by row, to need little memory
+        light = white - values if tags.get(_PHOTOMETRIC) == 0 else values
+        if "transparency" in image.info:
+            light = np.where(values == image.info["transparency"], white, light)
+        shown[row] = np.rint(light * (255 / white))
+    return Image.fromarray(shown)
 
 
 def fits(shape: tuple[int, ...], size: int | None) -> bool:

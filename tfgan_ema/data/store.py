@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tfgan_ema import cache, files
+from tfgan_ema import cache, files, reading
 from tfgan_ema.errors import UsageError
 
 Records = Iterable[tuple[np.ndarray, int | None]]  # images with their labels, None without
@@ -47,13 +47,17 @@ def write(
 
 def read(folder: Path) -> Stored:
     """Images (mapped, not read), int32 labels or ``None``, and the notes of a written folder."""
-    try:
-        notes = json.loads((folder / "notes.json").read_text())
-        images = np.memmap(folder / "images.bin", np.uint8, "r", shape=tuple(notes["shape"]))
+    with reading.refusing(f"{folder} is damaged", "delete it and run again."):
+        notes = reading.json_value(folder / "notes.json")
+        shape = tuple(notes["shape"])
+        images = np.memmap(folder / "images.bin", np.uint8, "r").reshape(shape)
         path = folder / "labels.npy"
-        return images, np.load(path) if path.exists() else None, notes
-    except (OSError, ValueError, KeyError) as error:
-        raise UsageError(f"{folder} is damaged ({error}): delete it and run again.") from error
+        labels = reading.array(path.read_bytes()) if path.exists() else None
+        if labels is not None and (
+            (labels.dtype, labels.shape) != (np.int32, shape[:1]) or labels.min() < 0
+        ):
+            raise ValueError(f"labels {labels.dtype} {labels.shape} of images {shape}")
+        return images, labels, notes
 
 
 def prepared(

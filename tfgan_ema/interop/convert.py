@@ -42,6 +42,13 @@ def _rows_from_grid(grid: int) -> Transform:
     return transform
 
 
+def _v_of(kernel: tuple[int, ...]) -> Transform:
+    """The v of a kernel; theirs counts [in, h, w], ours [h, w, in]."""
+    if len(kernel) < 4:
+        return _same
+    return lambda v: np.moveaxis(v.reshape(-1, *kernel[:2]), 0, -1).reshape(-1)
+
+
 def _columns_from_grid(grid: int) -> Transform:
     """A dense kernel whose inputs count [c, h, w] -> one whose inputs count [h, w, c]."""
     return lambda w: w.reshape(len(w), -1, grid, grid).transpose(2, 3, 1, 0).reshape(-1, len(w))
@@ -219,6 +226,10 @@ def load_weights(
         prefix = _prefix(tensors, probes[0 if _is_generator(model) else 1], source)
     tensors = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     plan = planner(model)
+    for layer in spectral_layers(model):
+        name = plan[layer.u.path][0].removesuffix("sn_u") + "sn_v"
+        if name in tensors:
+            plan[layer.v.path] = (name, _v_of(layer.kernel.shape))
     weights = {weight.path: weight for weight in model.weights}
     values, wrong = {}, []
     for path, (name, transform) in plan.items():
@@ -228,19 +239,11 @@ def load_weights(
             continue
         try:
             values[path] = transform(tensors[name])
-        except (ValueError, IndexError):  # of another rank
+        except (ValueError, IndexError, TypeError):  # of another rank
             values[path] = tensors[name]
         if values[path].shape != tuple(weights[path].shape):
             wrong.append(f"{name} {tensors[name].shape} does not fit {wanted}")
     used = {name for name, _ in plan.values()}
-    for layer in spectral_layers(model):
-        name = plan[layer.u.path][0].removesuffix("sn_u") + "sn_v"
-        if name in tensors:  # it counts [in, h, w], ours [h, w, in]
-            v = tensors[name]
-            if len(layer.kernel.shape) == 4:
-                v = np.moveaxis(v.reshape(-1, *layer.kernel.shape[:2]), 0, -1).reshape(-1)
-            values[layer.v.path] = v
-            used.add(name)
     wrong += [
         f"{name} {value.shape} is not known to the network"
         for name, value in tensors.items()
@@ -254,7 +257,12 @@ def load_weights(
             "num_classes."
         )
     for path, value in values.items():
-        weights[path].assign(value.astype("float32"))
+        with np.errstate(over="ignore"):
+            values[path] = value.astype(np.float32)
+        if not np.isfinite(values[path]).all():
+            raise UsageError(f"a checkpoint with NaN or infinity in {plan[path][0]}: use another.")
+    for path, value in values.items():
+        weights[path].assign(value)
     for layer in spectral_layers(model):
         if layer.v.path not in values:  # then the reference iterates once in every call
             layer.power_iteration()

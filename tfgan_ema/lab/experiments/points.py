@@ -158,7 +158,7 @@ def restore(gan: Any, path: Path) -> dict[str, Any]:
     """
     arrays, metadata = checkpoint.read(path)
     state = gan.state()
-    checkpoint.assign({key: state[key] for key in arrays}, arrays, path)
+    checkpoint.assign({key: state[key] for key in arrays if key in state}, arrays, path)
     return metadata
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from tfgan_ema import reading
 from tfgan_ema.callbacks import GAP
 from tfgan_ema.lab.reports import pages
 
@@ -56,7 +57,7 @@ def frames(paths: Sequence[Path], names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _parts(path: Path, count: int) -> list[np.ndarray]:
-    with Image.open(path) as file:
+    with reading.refusing(f"{path} is damaged", "delete it."), Image.open(path) as file:
         picture = np.asarray(file)
     half = (picture.shape[1] - GAP) // 2
     return [picture[:, :half], picture[:, -half:]] if count == 2 else [picture]
