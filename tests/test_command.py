@@ -1,26 +1,39 @@
 """What every command does around its work."""
 
 import errno
+import signal
 
 import pytest
 
-from tfgan_ema import command
+from tfgan_ema import command, files
 from tfgan_ema.errors import UsageError
 
 
-def test_an_interruption_is_one_line_and_no_traceback(capsys):
-    def interrupted(values, positional):
-        raise KeyboardInterrupt
+def run(function):
+    return command.run(function, command.new_flags(), "usage", ["tfgan-ema x"])
 
-    assert command.run(interrupted, command.new_flags(), "usage", ["tfgan-ema x"]) == 130
-    assert capsys.readouterr() == ("", "tfgan-ema x: interrupted.\n")
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_an_interruption_is_one_line_no_traceback_and_nothing_unfinished(
+    tmp_path, capsys, name, code
+):
+    def interrupted(values, positional):
+        with files.replacing(tmp_path / "a.npy") as temporary:
+            temporary.write_text("half")
+            signal.raise_signal(getattr(signal, name))
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert run(interrupted) == code
+    assert capsys.readouterr() == ("", f"tfgan-ema x: interrupted by {name}.\n")
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_missing_package_is_one_line_that_says_what_brings_it(capsys):
     def needs_sklearn(values, positional):
         raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn.datasets")
 
-    assert command.run(needs_sklearn, command.new_flags(), "usage", ["tfgan-ema x"]) == 2
+    assert run(needs_sklearn) == 2
     error = capsys.readouterr().err
     assert error == "tfgan-ema x: sklearn is not installed: pip install 'tfgan_ema[lab]'.\n"
 

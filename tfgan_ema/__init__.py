@@ -24,7 +24,7 @@ _NAMES = {
     "SampleGrid": "callbacks",
     "Evaluate": "callbacks",
     "Checkpoint": "callbacks",
-    "StopOnNaN": "callbacks",
+    "StopOnNaN": "guards",
     "Run": "run",
     "ForPlayer": "rates",
     "OptimisticAdam": "optimizers",

@@ -6,6 +6,7 @@ several workers only the chief writes files. No callback changes what training c
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -18,12 +19,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfgan_ema import averaging, checkpoint, engines, files, mixing
+from tfgan_ema import averaging, checkpoint, engines, files, guards, mixing
 from tfgan_ema.data import png
 from tfgan_ema.engines import devices
 from tfgan_ema.errors import UsageError, whole
 from tfgan_ema.gan import GAN
-from tfgan_ema.records import Events, Table
+from tfgan_ema.records import Events, Table, read_table
 
 GAP = 8  # white pixels between the halves of a sample grid
 
@@ -123,6 +124,8 @@ class EMACallback(Periodic):
             logs |= _distances(self.model)
 
     def act(self, step: int) -> None:
+        if not guards.has_samples(self.model):
+            return
         generator = self.model.ready_generator(0)  # on every worker
         if not devices.is_chief(self.model):
             return
@@ -168,6 +171,8 @@ class SampleGrid(Periodic):
         self.count, self.seed, self.events = count, seed, events
 
     def act(self, step: int) -> None:
+        if not guards.has_samples(self.model):
+            return
         generators = ("raw", 0) if self.model.averages else ("raw",)
         count = self.count or (64 if self.model.form.of_images else 2000)
         sets = [self.model.sample(count, self.seed, average=name) for name in generators]
@@ -188,8 +193,8 @@ class SampleGrid(Periodic):
 class Checkpoint(Periodic):
     """Saves everything that training changes, for exact resume (see `checkpoint`).
 
-    Keeps the last ``keep`` checkpoints in ``WORKDIR/checkpoints``. A state with NaN or infinity is
-    never saved.
+    Keeps the last ``keep`` checkpoints in ``WORKDIR/checkpoints``, which no other process may write
+    to meanwhile. A state with NaN or infinity is never saved, and ends training.
     """
 
     def __init__(
@@ -197,10 +202,13 @@ class Checkpoint(Periodic):
     ) -> None:
         super().__init__(every)
         self.folder, self.keep = Path(workdir) / "checkpoints", whole("Checkpoint keep", keep)
+        self._claim = contextlib.ExitStack()
 
     def on_train_begin(self, logs: Mapping | None = None) -> None:
         super().on_train_begin(logs)
         self._due: int | None = None
+        if devices.is_chief(self.model):
+            self._claim.enter_context(files.claim(self.folder.parent))
         later = [step for step in checkpoint.checkpoints(self.folder) if step > self._last]
         if later:
             raise UsageError(
@@ -208,8 +216,6 @@ class Checkpoint(Periodic):
                 f"{self._last}: call tg.checkpoint.restore(gan, {os.fspath(self.folder)!r}) to "
                 "resume that run, or give Checkpoint another folder."
             )
-        if devices.is_chief(self.model):
-            files.clear_leftovers(self.folder)
 
     def act(self, step: int) -> None:
         self._due = step
@@ -223,46 +229,21 @@ class Checkpoint(Periodic):
     def on_train_end(self, logs: Mapping | None = None) -> None:
         if self.model.steps_done:
             self._save(self.model.steps_done)
+        self._claim.close()
 
     def _save(self, step: int) -> None:
         means = _running_means(self.model)  # on every worker: reading sums over them
-        if not devices.is_chief(self.model):
-            return
         arrays = checkpoint.to_arrays(self.model.state())
-        if not all(np.isfinite(value).all() for value in arrays.values()):
+        if checkpoint.not_finite(arrays):
+            self.model.stop_training = True
+            return
+        if not devices.is_chief(self.model):
             return
         path = checkpoint.path_of(self.folder, step)
         checkpoint.write(path, arrays, step=step, running_means=means)
         found = checkpoint.checkpoints(self.folder)
         for old in list(found)[: -self.keep]:
             found[old].unlink(missing_ok=True)
-
-
-class StopOnNaN(keras.callbacks.Callback):
-    """Stops training when a logged value is NaN or infinite.
-
-    ``workdir`` is where `Checkpoint` saves.
-
-    Attributes:
-        message: one line saying what happened and where the last good checkpoint is, or ``None``.
-    """
-
-    def __init__(self, workdir: str | os.PathLike | None = None) -> None:
-        super().__init__()
-        self.folder = None if workdir is None else Path(workdir) / "checkpoints"
-        self.message: str | None = None
-
-    def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
-        bad = [name for name, value in (logs or {}).items() if not math.isfinite(float(value))]
-        if not bad:
-            return
-        found = {} if self.folder is None else checkpoint.checkpoints(self.folder)
-        last = f"the last good checkpoint is {found[max(found)]}" if found else "no checkpoint yet"
-        self.message = (
-            f"{bad[0]} is not finite at step {self.model.steps_done}: training stopped; {last}. "
-            "Lower the learning rates or add a penalty."
-        )
-        self.model.stop_training = True
 
 
 class MetricsLog(Periodic):
@@ -371,17 +352,22 @@ class Evaluate(Periodic):
 
     def on_train_begin(self, logs: Mapping | None = None) -> None:
         super().on_train_begin(logs)
-        self._table = Table(self.workdir / "evaluation.csv", self._last)
+        path = self.workdir / "evaluation.csv"
+        if devices.is_chief(self.model):
+            self._table = Table(path, self._last)
         self._history: dict[str, list[tuple[int, float]]] = {}
-        for row in self._table.rows():
+        for row in read_table(path):
             metric = self.best_metric or list(row)[2]
-            if row.get(metric):  # rows of before may have been scored by others
+            kept = int(row["step"]) <= self._last  # also where the chief is still dropping others
+            if kept and row.get(metric):  # rows of before may have been scored by others
                 self._note(row["generator"], int(row["step"]), float(row[metric]))
 
     def _note(self, generator: str, step: int, value: float) -> None:
         self._history.setdefault(generator, []).append((step, self.sign * value))
 
     def act(self, step: int) -> None:
+        if not guards.has_samples(self.model):
+            return
         best_before = min((v for h in self._history.values() for _, v in h), default=math.inf)
         for name in ("raw", *(average.name for average in self.model.averages)):
             scores = dict(self.evaluator(functools.partial(self.model.sample, average=name)))

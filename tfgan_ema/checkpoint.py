@@ -79,6 +79,11 @@ def to_arrays(state: Mapping[str, keras.Variable]) -> dict[str, np.ndarray]:
     return {name: np.asarray(variable.numpy()) for name, variable in state.items()}
 
 
+def not_finite(arrays: Mapping[str, np.ndarray]) -> str | None:
+    """The name of the first array that holds NaN or infinity; ``None`` if none does."""
+    return next((name for name, value in arrays.items() if not np.isfinite(value).all()), None)
+
+
 def write(path: Path, arrays: Mapping[str, np.ndarray], **metadata: Any) -> Path:
     """Writes arrays and metadata to ``path``, whole or not at all."""
     metadata = json.loads(json.dumps(metadata))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
 import re
+import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +72,7 @@ def run(
         argv: the arguments, with the command's name first.
 
     Bad flags, `UsageError` and files that cannot be read or written print one line on stderr and
-    return 2; a full disk returns 1 and Ctrl-C 130.
+    return 2; a full disk returns 1, Ctrl-C 130 and SIGTERM 143.
     """
     values.unparse_flags()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -77,7 +80,8 @@ def run(
         if any(word in ("-h", "--help") for word in argv):
             print(f"{usage.strip()}\n\nFlags:{_describe(values)}")
             return 0
-        return function(values, values(list(argv))[1:]) or 0
+        with _interruptible():
+            return function(values, values(list(argv))[1:]) or 0
     except UsageError as error:
         return refuse(argv[0], in_flags(str(error), values))
     except flags.Error as error:
@@ -90,14 +94,34 @@ def run(
         advice = "Free some space and repeat the command" if full else "Name another place"
         what = f"{error.filename or 'a file'}: {error.strerror}"
         return refuse(argv[0], f"{what}. {' '.join(notes)} {advice}.", 1 if full else 2)
-    except KeyboardInterrupt:
-        print(f"{argv[0]}: interrupted.", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        number = stop.args[0] if stop.args else signal.SIGINT
+        return refuse(argv[0], f"interrupted by {signal.Signals(number).name}.", 128 + number)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in INSTALL:
             raise
         return refuse(argv[0], f"{package} is not installed: {INSTALL[package]}.")
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Where SIGTERM is raised as Ctrl-C is, so that nothing unfinished is left behind."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    ):
+        yield
+        return
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def main(
@@ -145,7 +169,7 @@ def start_engine() -> None:
             from tfgan_ema.engines import devices
 
             devices.find_devices()
-        except BaseException:
+        except Exception:
             hidden.seek(0)
             os.write(stderr, hidden.read())
             raise

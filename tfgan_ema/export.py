@@ -104,6 +104,7 @@ def copy(model: Path, folder: str | os.PathLike, *, overwrite: bool = False) -> 
 
 
 def _check_target(folder: Path, overwrite: bool) -> None:
+    files.clear_leftovers(folder.parent)  # a killed export may have moved the folder aside
     if not folder.exists():
         return
     if not overwrite:
@@ -113,6 +114,8 @@ def _check_target(folder: Path, overwrite: bool) -> None:
 
 
 def _check_model(folder: Path) -> None:
+    if not folder.exists():
+        files.clear_leftovers(folder.parent)  # a killed export may have moved it aside
     if not (folder / "saved_model.pb").is_file():
         raise UsageError(
             f"{folder} holds no SavedModel: expected a folder that `tfgan-ema export` wrote."

@@ -1,20 +1,35 @@
-"""Files and folders that appear whole or not at all.
+"""Files and folders that appear whole or not at all, and folders that one process has to itself.
 
-Everything is first written beside its place, under a hidden name that carries the number of the
-process, and renamed when it is complete and on disk. A process that is killed leaves at most that
-hidden file, and the next one that writes to the same place removes it.
+Everything is first written beside its place, under a hidden name that says which process writes it,
+and renamed when it is complete and on disk. A process that is killed leaves at most that hidden
+file, and the next one that writes to the same folder removes it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import functools
 import os
 import re
+import secrets
 import shutil
+import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
-_TEMPORARY = re.compile(r"\..+\.(\d+)\.(?:tmp|old)(?:\.[\w.]+)?")
+from tfgan_ema.errors import UsageError
+
+LOCK = ".lock"  # in a folder that a process has claimed
+_TEMPORARY = re.compile(
+    r"\.(?P<name>.+)\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-(?P<token>[0-9a-f]{8})"
+    r"\.(?P<kind>tmp|old)(?:\..*)?",
+    re.DOTALL,
+)
+_DAY = 24 * 3600.0  # seconds after which nobody is taken to be still writing
+_claims: dict[Path, IO[str]] = {}  # the folders that this process has claimed, and their locks
 
 
 @contextlib.contextmanager
@@ -30,41 +45,51 @@ def replacing(path: str | os.PathLike, *, keep: bool = False) -> Iterator[Path]:
         keep: if another process creates ``path`` while the block runs, leave it and discard what
             was written here.
 
+    Raises:
+        UsageError: ``path`` lies in a folder that was claimed and is no longer there.
+
     Example::
 
         with files.replacing("runs/a/table.csv") as temporary:
             temporary.write_text("step,loss\\n")
     """
     path = Path(path)
+    check_claim(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    clear_leftovers(path.parent, path.name)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    _clear_once(os.getpid(), os.path.abspath(path.parent))
+    temporary, old = _hidden(path, "tmp", path.suffix), _hidden(path, "old")
     try:
-        with naming(path):
+        with naming(path, temporary):
             yield temporary
-        if keep and path.exists():
-            return
-        _flush(temporary)
-        if temporary.is_dir() and path.exists():
-            old = path.with_name(f".{path.name}.{os.getpid()}.old")
-            path.rename(old)
-            temporary.rename(path)
-            shutil.rmtree(old)
-        else:
-            temporary.replace(path)
-        _sync(path.parent)
+            if keep and path.exists():
+                return
+            _flush(temporary)
+            if temporary.is_dir() and path.exists():
+                path.rename(old)
+            try:
+                temporary.replace(path)
+            except OSError:
+                if not (keep and path.exists()):
+                    raise
+            _sync(path.parent)
     finally:
-        _remove(temporary)
+        for leftover in (temporary, old):
+            if os.path.lexists(leftover):
+                _settle(leftover)
 
 
 @contextlib.contextmanager
-def naming(path: str | os.PathLike) -> Iterator[None]:
-    """A context whose `OSError` names ``path`` where Python names no file, as on a full disk."""
+def naming(path: str | os.PathLike, temporary: Path | None = None) -> Iterator[None]:
+    """A context whose `OSError` names ``path`` instead of ``temporary`` or of no file.
+
+    Python names none on a full disk.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno is not None:
-            error.filename = error.filename or os.fspath(path)
+        named = error.filename is None or os.fspath(error.filename) == os.fspath(temporary or "")
+        if error.errno is not None and named:
+            error.filename = os.fspath(path)
         raise
 
 
@@ -74,20 +99,56 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def clear_leftovers(folder: str | os.PathLike, name: str = "") -> None:
-    """Removes what killed processes left half-written in a folder.
+# What killed processes leave
 
-    Args:
-        folder: where to look; not below it.
-        name: only leftovers of this file or folder; all of them unless given.
+
+def clear_leftovers(folder: str | os.PathLike) -> None:
+    """Removes what killed processes left half-written in a folder, not below it.
+
+    A folder that was moved aside to be replaced gets its name back if nothing has taken its place.
     """
-    for path in Path(folder).glob(f".{name}*"):
-        match = _TEMPORARY.fullmatch(path.name)
-        if match and not _alive(int(match[1])):
-            _remove(path)
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        path, match = Path(folder, name), _TEMPORARY.fullmatch(name)
+        if match and not _is_written(path, match):
+            _settle(path)
 
 
-def _alive(process: int) -> bool:
+def is_hidden(path: Path) -> bool:
+    """Whether a name is that of a lock or of something unfinished, of whatever process."""
+    return path.name == LOCK or _TEMPORARY.fullmatch(path.name) is not None
+
+
+_clear_once = functools.cache(lambda process, folder: clear_leftovers(folder))
+
+
+def _hidden(path: Path, kind: str, ending: str = "") -> Path:
+    process = os.getpid()
+    return path.with_name(f".{path.name}.{_host()}-{process}-{_token(process)}.{kind}{ending}")
+
+
+def _host() -> str:
+    return f"{zlib.crc32(os.uname().nodename.encode()):08x}"
+
+
+@functools.cache
+def _token(process: int) -> str:
+    """Tells this process from earlier ones of the same number."""
+    return secrets.token_hex(4)
+
+
+def _is_written(path: Path, match: re.Match) -> bool:
+    """Whether a process may still be writing an unfinished file or folder."""
+    try:
+        changed = max(part.lstat().st_mtime for part in [path, *path.rglob("*")])
+    except FileNotFoundError:  # it is, or somebody else removes it
+        return True
+    if time.time() - changed > _DAY:  # a number is used again, a host does not come back
+        return False
+    if match["host"] != _host():
+        return True
+    process = int(match["process"])
+    if process == os.getpid():
+        return match["token"] == _token(process)
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -95,6 +156,23 @@ def _alive(process: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def _settle(leftover: Path) -> None:
+    """Removes something unfinished; what was moved aside and not replaced gets its name back."""
+    match = _TEMPORARY.fullmatch(leftover.name)
+    with contextlib.suppress(OSError):
+        if match["kind"] == "old":
+            path = leftover.with_name(match["name"])
+            if not os.path.lexists(path):
+                leftover.rename(path)
+                return
+            # A removal that is interrupted must not leave half a folder to get its name back.
+            leftover = leftover.rename(leftover.with_suffix(".tmp"))
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
 
 
 def _flush(path: Path) -> None:
@@ -111,8 +189,79 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+# Folders that one process has to itself
+
+
+@contextlib.contextmanager
+def claim(folder: str | os.PathLike) -> Iterator[None]:
+    """A context in which no other process can claim a folder, which is created if needed.
+
+    The process itself may claim it again. The claim of a process that is killed ends with it. Where
+    a file system knows no locks, nobody is kept out.
+
+    Raises:
+        UsageError: another process has claimed the folder; the message says which.
+    """
+    folder = Path(os.path.realpath(folder))
+    if folder in _claims:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LOCK
+    with _locked(path) as file:
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        with naming(path):
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {os.uname().nodename} since {since}")
+            file.flush()
+        _claims[folder] = file
+        try:
+            yield
+        finally:
+            del _claims[folder]
+            with contextlib.suppress(OSError):
+                if _is_at(file, path):
+                    path.unlink()
+
+
+def check_claim(path: str | os.PathLike) -> None:
+    """Refuses a path in a claimed folder that was deleted, moved or replaced in the meantime.
+
+    Raises:
+        UsageError: what has become of the folder.
+    """
+    above = Path(os.path.realpath(path)).parents if _claims else ()
+    for folder, file in _claims.items():
+        if folder in above and not _is_at(file, folder / LOCK):
+            raise UsageError(
+                f"{folder} was deleted, moved or replaced while this process wrote to it: nothing "
+                "more is written there."
+            )
+
+
+def _locked(path: Path) -> IO[str]:
+    """The open lock file, which is this process's own until it is closed."""
+    while True:
+        file = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with file:
+                file.seek(0)
+                holder = file.read() or "another process"
+            raise UsageError(
+                f"{path.parent} is in use by {holder}: wait until it ends, or name another folder."
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        if _is_at(file, path):  # else its last owner has just removed it
+            return file
+        file.close()
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Whether ``path`` is the file that is open."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False

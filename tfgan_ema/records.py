@@ -1,4 +1,7 @@
-"""What a run writes to be looked at: CSV tables and TensorBoard events."""
+"""What a run writes to be looked at: CSV tables and TensorBoard events.
+
+A row or an event is on disk, and an error of the disk is raised, before training continues.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from tfgan_ema import files, reading
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    from tensorboard.summary.writer.record_writer import RecordWriter
 
 
 def read_table(path: str | os.PathLike) -> list[dict[str, str]]:
@@ -33,7 +36,9 @@ def read_table(path: str | os.PathLike) -> list[dict[str, str]]:
         reading.regular(path) as raw,
         io.TextIOWrapper(raw, encoding="utf-8", newline="") as file,
     ):
-        rows = [row for row in csv.DictReader(file, strict=True) if None not in row.values()]
+        whole, end, _ = file.read().rpartition("\n")  # what follows is half a row
+        table = csv.DictReader(io.StringIO(whole + end), strict=True)
+        rows = [row for row in table if None not in row.values()]
         for row in rows:
             int(row["step"])
             for name, value in row.items():
@@ -64,16 +69,19 @@ class Table:
     def append(self, row: Mapping[str, Any]) -> None:
         """Adds a row; columns that it lacks stay empty, a new column rewrites the file."""
         new = [key for key in row if key not in self.columns]
-        if new:
+        if new or not self.path.exists():
             rows = self.rows()
             self.columns += new
             self._replace([*rows, row])
             return
+        files.check_claim(self.path)
         with (
             files.naming(self.path),
             self.path.open("a", newline="", encoding="utf-8") as file,
         ):
             csv.DictWriter(file, self.columns, restval="").writerow(row)
+            file.flush()
+            os.fsync(file.fileno())
 
     def _replace(self, rows: list[Mapping[str, Any]]) -> None:
         with (
@@ -89,13 +97,18 @@ class Events:
     """A TensorBoard event file in a folder, made with its first value: scalars, images by step."""
 
     def __init__(self, folder: str | os.PathLike) -> None:
-        self.folder = folder
+        self.folder = Path(folder)
 
     @functools.cached_property
-    def _writer(self) -> EventFileWriter:
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    def _writer(self) -> RecordWriter:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
-        return EventFileWriter(str(self.folder))
+        now = time.time()  # names sort by it
+        name = f"events.out.tfevents.{now:017.6f}.{os.uname().nodename}.{os.getpid()}"
+        writer = RecordWriter((self.folder / name).open("wb"))
+        writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
+        return writer
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes one number for each tag."""
@@ -120,8 +133,10 @@ class Events:
     def _write(self, step: int, summary: Summary) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
 
-        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
-        self._writer.flush()
+        event = Event(wall_time=time.time(), step=step, summary=summary)
+        with files.naming(self.folder):
+            self._writer.write(event.SerializeToString())
+            self._writer.flush()
 
     def close(self) -> None:
         """Flushes and closes the file."""

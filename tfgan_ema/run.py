@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfgan_ema import callbacks, checkpoint, posthoc, recorded, runs
+from tfgan_ema import callbacks, checkpoint, files, guards, posthoc, recorded, runs
 from tfgan_ema.engines import devices
 from tfgan_ema.errors import UsageError, say
 from tfgan_ema.gan import GAN
@@ -27,7 +28,7 @@ class Run(keras.callbacks.CallbackList):
     ``epochs`` it trains further. On arrays the result is that of a run without interruption; other
     data begin anew where training goes on.
 
-    Training stops with a message where a logged value is not finite.
+    Training stops with a message where a logged value or a weight is not finite.
 
     Args:
         workdir: a new or empty folder, or that of the run to resume.
@@ -46,7 +47,8 @@ class Run(keras.callbacks.CallbackList):
             the same shapes.
 
     Raises:
-        UsageError: from ``fit``, for a folder that holds something else or another run.
+        UsageError: from ``fit``, for a folder that holds something else or another run, or that
+            another process trains in.
 
     Example::
 
@@ -71,7 +73,7 @@ class Run(keras.callbacks.CallbackList):
     ) -> None:
         self.workdir, self.class_names = Path(workdir), class_names
         self.force_config = force_config
-        self.guard = callbacks.StopOnNaN(workdir)
+        self.guard, self._claim = guards.StopOnNaN(workdir), contextlib.ExitStack()
         watching = watchers(
             self.workdir,
             log_every=log_every,
@@ -110,6 +112,9 @@ class Run(keras.callbacks.CallbackList):
             lambda run: recorded.differences(run.get("made_of", {}), made_of),
             self.force_config or gan.steps_done == latest > 0,  # it is trained further
         )
+        if devices.is_chief(gan):
+            self._claim.enter_context(files.claim(self.workdir))
+            latest = max(checkpoint.checkpoints(folder), default=0)  # now that no other one writes
         if known and gan.steps_done > latest:
             raise UsageError(
                 f"{self.workdir} holds a run until step {latest}, but the GAN is at step "
@@ -145,6 +150,7 @@ class Run(keras.callbacks.CallbackList):
     def on_train_end(self, logs: Mapping | None = None) -> None:
         super().on_train_end(logs)
         self.model.last_step = None
+        self._claim.close()
         if self.guard.message:
             say(self.guard.message)
 

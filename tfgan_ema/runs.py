@@ -364,7 +364,9 @@ def claimed(
         UsageError: the folder holds something else, or a run that differs.
     """
     if not (workdir / "run.json").exists():
-        if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+        # A run that was killed before its first file leaves hidden ones.
+        empty = workdir.is_dir() and all(map(files.is_hidden, workdir.iterdir()))
+        if workdir.exists() and not empty:
             raise UsageError(
                 f"workdir={workdir} exists and holds no run: choose an empty or a new folder."
             )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
-from tfgan_ema import runs
+from tfgan_ema import files, runs
 from tfgan_ema.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -44,12 +46,13 @@ def train(
             batch's shape, and write nothing; the data need not be on disk.
 
     Returns:
-        0, or 1 when training stopped because it diverged.
+        0; 1 when training stopped because it diverged; 130 or 143 when Ctrl-C or SIGTERM stopped
+        it, after it was saved.
 
     Raises:
-        UsageError: bad configuration, data or folder.
+        UsageError: bad configuration, data or folder, or a folder in which another process trains.
     """
-    from tfgan_ema import callbacks, checkpoint, data
+    from tfgan_ema import checkpoint, data
     from tfgan_ema.engines import devices
 
     runs.look_in(folder)
@@ -73,41 +76,63 @@ def train(
         _describe(config, gan, source)
         print(snapshots, end="")
         return 0
-    workdir = Path(workdir)
-    step = checkpoint.restore(gan, workdir / "checkpoints") or 0
-    if devices.is_chief(gan) and (run is None or run["config"] != runs.plain(config)):
-        runs.write_run(workdir, config, source, num_classes, folder)
-    if step >= config.steps:
-        print(f"{workdir} is complete: {step} of {config.steps} steps.")
-        return 0
-    print(f"resuming at step {step}" if step else f"training {config.steps} steps")
-    print(snapshots, end="")
-    batches = functools.partial(
-        data.pipeline,
-        source,
-        config.n_dis * config.batch_size,
-        seed=config.seed,
-        start=step,
-        flip=config.data.flip,
-        labels=num_classes is not None,
-    )
-    guard = callbacks.StopOnNaN(workdir)
-    gan.last_step = config.steps
-    try:
-        gan.fit(
-            devices.distribute(strategy, lambda shard: batches(shard=shard)),
-            steps_per_epoch=config.steps - step,
-            callbacks=[guard, *_callbacks(config, workdir, source, evaluator), *own],
-            shuffle=False,  # the pipeline has done it
-            verbose=1 if sys.stdout.isatty() else 0,
+    workdir, chief = Path(workdir), devices.is_chief(gan)
+    with files.claim(workdir) if chief else contextlib.nullcontext():
+        if chief:
+            run = runs.claimed(workdir, differences, force_config)  # now that no other one writes
+            for each in (workdir, workdir / "checkpoints", workdir / "samples"):
+                files.clear_leftovers(each)
+        step = checkpoint.restore(gan, workdir / "checkpoints") or 0
+        if chief and (run is None or run["config"] != runs.plain(config)):
+            runs.write_run(workdir, config, source, num_classes, folder)
+        if step >= config.steps:
+            print(f"{workdir} is complete: {step} of {config.steps} steps.")
+            return 0
+        print(f"resuming at step {step}" if step else f"training {config.steps} steps")
+        print(snapshots, end="")
+        batches = functools.partial(
+            data.pipeline,
+            source,
+            config.n_dis * config.batch_size,
+            seed=config.seed,
+            start=step,
+            flip=config.data.flip,
+            labels=num_classes is not None,
         )
+        watching = [*_callbacks(config, workdir, source, evaluator), *own]
+        shards = devices.distribute(strategy, lambda shard: batches(shard=shard))
+        return _fit(gan, shards, config.steps, workdir, watching)
+
+
+def _fit(gan: GAN, batches: Any, steps: int, workdir: Path, watching: list[Callback]) -> int:
+    """Trains up to a step, or until it diverges or is told to stop; returns the exit code."""
+    from tfgan_ema import checkpoint, guards
+
+    gan.last_step = steps
+    finite = guards.StopOnNaN(workdir)
+    try:
+        with guards.StopOnSignal() as stop:
+            gan.fit(
+                batches,
+                steps_per_epoch=steps - gan.steps_done,
+                callbacks=[finite, stop, *watching],  # what ends training comes first
+                shuffle=False,  # the pipeline has done it
+                verbose=1 if sys.stdout.isatty() else 0,
+            )
     except OSError as error:
         kept = map(str, checkpoint.checkpoints(workdir / "checkpoints"))
         error.add_note(f"Checkpoints that are kept: {', '.join(kept) or 'none'}.")
         raise
-    if guard.message:
-        print(f"tfgan-ema train: {guard.message}", file=sys.stderr)
+    if finite.message:
+        print(f"tfgan-ema train: {finite.message}", file=sys.stderr)
         return 1
+    if stop.number and gan.steps_done < steps:
+        print(
+            f"tfgan-ema train: {signal.Signals(stop.number).name}: stopped at step "
+            f"{gan.steps_done} of {steps} and saved in {workdir}. To continue, repeat the command.",
+            file=sys.stderr,
+        )
+        return 128 + stop.number
     print(f"done: {workdir}")
     return 0
 

@@ -1,9 +1,10 @@
 """Strategies, the chief, threads and accelerators, as Keras's backend knows them.
 
 ``strategy`` and ``distribute`` spread a run, ``scope`` is where a model's later variables are made
-and ``strategy_of`` how the model is spread, ``is_chief`` says whether this process writes files,
-``device_kind`` and ``find_devices`` say what the machine has, ``share_machine`` and
-``full_float32`` set how it is used, and ``check_strategy`` refuses what a strategy cannot do.
+and ``strategy_of`` how the model is spread, ``is_chief`` says whether this process writes files and
+``is_alone`` whether no other one trains, ``device_kind`` and ``find_devices`` say what the machine
+has, ``share_machine`` and ``full_float32`` set how it is used, and ``check_strategy`` refuses what
+a strategy cannot do.
 ``TAKES_DATASETS`` says whether a step reads a `tf.data.Dataset`, or else NumPy arrays.
 """
 
@@ -20,6 +21,7 @@ check_strategy = _devices.check_strategy
 scope = _devices.scope
 strategy_of = _devices.strategy_of
 is_chief = _devices.is_chief
+is_alone = _devices.is_alone
 device_kind = _devices.device_kind
 find_devices = _devices.find_devices
 share_machine = _devices.share_machine

@@ -26,6 +26,11 @@ def is_chief(model: keras.Model) -> bool:
     return jax.process_index() == 0
 
 
+def is_alone(model: keras.Model) -> bool:
+    """Whether no other process trains the model."""
+    return jax.process_count() == 1
+
+
 def find_devices() -> list[Any]:
     """The machine's devices; asking makes JAX look for them."""
     return jax.devices()

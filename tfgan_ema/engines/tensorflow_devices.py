@@ -27,14 +27,20 @@ def strategy_of(model: keras.Model) -> tf.distribute.Strategy:
 
 def is_chief(model: keras.Model) -> bool:
     """Whether this process writes the model's files: false for workers beyond the first."""
-    resolver = model.distribute_strategy.cluster_resolver
-    if resolver is None or not resolver.task_type:
+    if is_alone(model):
         return True
+    resolver = model.distribute_strategy.cluster_resolver
     return resolver.task_type == "chief" or (
         resolver.task_type == "worker"
         and resolver.task_id == 0
         and "chief" not in resolver.cluster_spec().jobs
     )
+
+
+def is_alone(model: keras.Model) -> bool:
+    """Whether no other process trains the model."""
+    resolver = model.distribute_strategy.cluster_resolver
+    return resolver is None or not resolver.task_type
 
 
 def find_devices() -> list[Any]:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tfgan_ema import command, data
+from tfgan_ema import command, data, files
 from tfgan_ema.errors import unknown
 from tfgan_ema.metrics import classifier
 from tfgan_ema.metrics.networks import grey_classifier
@@ -68,7 +68,8 @@ def save(model: keras.Model, space: str) -> None:
             continue
         arrays[f"{layer.name}/kernel"] = kernel.astype(np.float16)
         arrays[f"{layer.name}/bias"] = bias.astype(np.float16)
-    np.savez_compressed(classifier.path(space), **arrays)
+    with files.replacing(classifier.path(space)) as temporary:
+        np.savez_compressed(temporary, **arrays)
 
 
 def accuracy(space: str, images: np.ndarray, labels: np.ndarray) -> float:

@@ -65,7 +65,6 @@ def draw(values: command.Flags, words: list[str]) -> None:
         roots = [f"{root:.4f}" for root in eigenvalues(m.game)] if m.game.smooth else []
         shown = ", ".join(roots) or "undefined (the field jumps)"
         print(f"{m.label:<24}  end radius {r.radius[-1]:<10.3g} eigenvalues {shown}")
-    out.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         print(*phase_plots.save(figure, out, name), sep="\n")
 

@@ -5,13 +5,15 @@ tables and figures of an experiment are made from these files alone. An interrup
 continues with the first cell that is missing and ends with the same tables.
 """
 
+import contextlib
 import dataclasses
 import importlib
 import json
 import multiprocessing
 import os
+import signal
 import time
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from concurrent import futures
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +23,7 @@ from tfgan_ema import files, reading
 from tfgan_ema.errors import UsageError
 
 Progress = Callable[[float], None]
+_SPAWN = multiprocessing.get_context("spawn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,14 +59,18 @@ def run(cells: Sequence[Cell], out: Path, *, workers: int | None = None) -> dict
         workers: processes at a time, each on one thread; by default as many as there are `cores`.
 
     Raises:
-        UsageError: the folder holds a damaged cell, or one of that name with other options.
+        UsageError: the folder holds a damaged cell, or one of that name with other options, or
+            another process runs cells there.
     """
     folder = out / "cells"
     missing = [cell for cell in cells if record(out, cell) is None]
     if missing:
-        folder.mkdir(parents=True, exist_ok=True)
         missing.sort(key=lambda cell: (cell.turn, -cell.cost))
-        _run_all(missing, folder, min(workers or cores(), len(missing)))
+        with files.claim(folder):
+            try:
+                _run_all(missing, folder, min(workers or cores(), len(missing)))
+            finally:
+                files.clear_leftovers(folder)  # of workers that were stopped
     for leftover in folder.glob("*.npz"):
         leftover.unlink()
     return {cell.name: record(out, cell)["result"] for cell in cells}
@@ -82,7 +89,7 @@ def run_apart(function: Callable[..., None], *arguments: Any) -> None:
     Raises:
         UsageError, or whatever else the function raises.
     """
-    with futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with _processes(1, _leave_signals) as pool:
         pool.submit(function, *arguments).result()
 
 
@@ -119,30 +126,41 @@ def made_by(out: Path, cell: Cell) -> str:
 def _run_all(cells: Sequence[Cell], folder: Path, workers: int) -> None:
     from tqdm import tqdm
 
-    context = multiprocessing.get_context("spawn")
     bar = tqdm(
         total=sum(cell.cost for cell in cells), mininterval=1, miniters=0, smoothing=0,
         bar_format="{l_bar}{bar}| {elapsed} passed, {remaining} left",
     )  # fmt: skip
-    with context.Manager() as manager, bar:
+    with _SPAWN.Manager() as manager, bar, _processes(workers, _use_one_thread) as pool:
         shares = manager.dict()  # how much of each cell is done
-        pool = futures.ProcessPoolExecutor(workers, context, _use_one_thread)
-        try:
-            pending = {pool.submit(_run_one, cell, folder, shares) for cell in cells}
-            while pending:
-                finished, pending = futures.wait(pending, 0.5, futures.FIRST_COMPLETED)
-                for future in finished:
-                    future.result()
-                done = shares.copy()
-                bar.update(sum(done.get(cell.name, 0) * cell.cost for cell in cells) - bar.n)
-        finally:
-            for process in pool._processes.values() if pool._processes else ():
-                process.terminate()
-            pool.shutdown(wait=True, cancel_futures=True)
+        pending = {pool.submit(_run_one, cell, folder, shares) for cell in cells}
+        while pending:
+            finished, pending = futures.wait(pending, 0.5, futures.FIRST_COMPLETED)
+            for future in finished:
+                future.result()
+            done = shares.copy()
+            bar.update(sum(done.get(cell.name, 0) * cell.cost for cell in cells) - bar.n)
+
+
+@contextlib.contextmanager
+def _processes(workers: int, prepare: Callable[[], None]) -> Iterator[futures.ProcessPoolExecutor]:
+    """Processes that end with the block, also in the middle of their work."""
+    pool = futures.ProcessPoolExecutor(workers, _SPAWN, prepare)
+    try:
+        yield pool
+    finally:
+        for process in pool._processes.values() if pool._processes else ():
+            process.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_signals() -> None:
+    """Lets the first process alone answer Ctrl-C, which the terminal sends to all."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _use_one_thread() -> None:
     """Prepares a worker, so that workers do not compete for the cores."""
+    _leave_signals()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     from tfgan_ema.engines import devices  # the backend reads these variables when it is loaded

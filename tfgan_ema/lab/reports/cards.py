@@ -67,6 +67,7 @@ def add(
 
     workdir = Path(workdir)
     recipe = recipes.get_config(name)
+    files.clear_leftovers(shipped.FOLDER)  # a killed command may have moved the model aside
     if name in shipped.names() and not overwrite:
         raise UsageError(f"{shipped.folder(name)} exists: pass overwrite=True to replace it.")
     run, gan = runs.read_run(workdir), runs.load_run(workdir)

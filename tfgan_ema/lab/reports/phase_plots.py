@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, SymLogNorm
 from matplotlib.figure import Figure
 
+from tfgan_ema import files
 from tfgan_ema.lab.dynamics import averages, spectra
 from tfgan_ema.lab.dynamics.games import NSGAN, Array, Bilinear, Game, unit
 from tfgan_ema.lab.dynamics.regularisers import LeakyEMA
@@ -28,8 +29,10 @@ styled = matplotlib.rc_context(STYLE)
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Writes ``name.svg`` and ``name.png``."""
     paths = [folder / f"{name}.svg", folder / f"{name}.png"]
-    figure.savefig(paths[0], dpi=90, metadata={"Date": None})
-    figure.savefig(paths[1], dpi=110)
+    chosen = {"dpi": 90, "metadata": {"Date": None}}, {"dpi": 110}
+    for path, options in zip(paths, chosen, strict=True):
+        with files.replacing(path) as temporary:
+            figure.savefig(temporary, **options)
     return paths
 
 
