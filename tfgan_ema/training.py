@@ -120,7 +120,7 @@ def _fit(gan: GAN, batches: Any, steps: int, workdir: Path, watching: list[Callb
                 verbose=1 if sys.stdout.isatty() else 0,
             )
     except OSError as error:
-        kept = map(str, checkpoint.checkpoints(workdir / "checkpoints"))
+        kept = (f"step {step}" for step in checkpoint.checkpoints(workdir / "checkpoints"))
         error.add_note(f"Checkpoints that are kept: {', '.join(kept) or 'none'}.")
         raise
     if finite.message:

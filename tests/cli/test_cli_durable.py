@@ -141,10 +141,14 @@ def test_a_run_that_was_killed_before_its_first_file_does_not_bar_the_folder(tmp
     (tmp_path / ".lock").write_text("process 1 on a-host since 2026-01-01 00:00:00")
     half = tmp_path / f".run.json.{files._host()}-{os.getpid()}-00000000.tmp.json"
     half.write_text('{"format": ')
-    assert runs.recorded(small(), tmp_path, False) is None
+
+    def claimed(workdir):
+        return runs.claimed(workdir, lambda run: [], force=False)
+
+    assert claimed(tmp_path) is None
     (tmp_path / ".bashrc").touch()
     with pytest.raises(UsageError, match="exists and holds no run"):
-        runs.recorded(small(), tmp_path, False)
+        claimed(tmp_path)
 
 
 def test_a_work_directory_that_is_deleted_stays_deleted(tmp_path, monkeypatch):
