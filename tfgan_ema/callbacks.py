@@ -241,9 +241,7 @@ class Checkpoint(Periodic):
             return
         path = checkpoint.path_of(self.folder, step)
         checkpoint.write(path, arrays, step=step, running_means=means)
-        found = checkpoint.checkpoints(self.folder)
-        for old in list(found)[: -self.keep]:
-            found[old].unlink(missing_ok=True)
+        checkpoint.prune(self.folder, self.keep)
 
 
 class MetricsLog(Periodic):

@@ -64,6 +64,12 @@ def checkpoints(folder: str | os.PathLike) -> dict[int, Path]:
     return dict(sorted((int(match[1]), path) for match, path in matches if match))
 
 
+def prune(folder: str | os.PathLike, keep: int) -> None:
+    """Removes all checkpoints of a folder but the last ``keep``."""
+    for path in list(checkpoints(folder).values())[:-keep]:
+        path.unlink(missing_ok=True)
+
+
 def save(
     folder: str | os.PathLike, step: int, state: Mapping[str, keras.Variable], **metadata: Any
 ) -> Path:

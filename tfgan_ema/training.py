@@ -81,7 +81,8 @@ def train(
         if chief:
             run = runs.claimed(workdir, differences, force_config)  # now that no other one writes
             for each in (workdir, workdir / "checkpoints", workdir / "samples"):
-                files.clear_leftovers(each)
+                files.clear_leftovers(each)  # and what a killed run no longer came to remove
+            checkpoint.prune(workdir / "checkpoints", config.keep_checkpoints)
         step = checkpoint.restore(gan, workdir / "checkpoints") or 0
         if chief and (run is None or run["config"] != runs.plain(config)):
             runs.write_run(workdir, config, source, num_classes, folder)

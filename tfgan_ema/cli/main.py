@@ -44,8 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"tfgan-ema: {unknown('command', words[0], COMMANDS)}", file=sys.stderr)
         return 2
     package, _ = COMMANDS[words[0]]
-    module = importlib.import_module(f"{package}.{words[0]}")
-    return module.main([f"tfgan-ema {words[0]}", *words[1:]])
+    try:
+        module = importlib.import_module(f"{package}.{words[0]}")
+        return module.main([f"tfgan-ema {words[0]}", *words[1:]])
+    except KeyboardInterrupt:  # before the command listens to it
+        print(f"tfgan-ema {words[0]}: interrupted by SIGINT.", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":
