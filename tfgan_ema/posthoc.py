@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfgan_ema import averaging, checkpoint, profiles
+from tfgan_ema import averaging, checkpoint, guards, profiles
 from tfgan_ema.callbacks import Periodic
 from tfgan_ema.engines import devices
 from tfgan_ema.errors import UsageError
@@ -70,7 +70,7 @@ class Snapshots(Periodic):
             _tracked(self.model)
 
     def act(self, step: int) -> None:
-        if devices.is_chief(self.model):
+        if devices.is_chief(self.model) and guards.has_samples(self.model):
             averages = _tracked(self.model)
             arrays = {
                 f"{name}/{key}": value.astype(self.dtype) if value.dtype.kind == "f" else value

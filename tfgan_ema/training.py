@@ -80,7 +80,7 @@ def train(
     with files.claim(workdir) if chief else contextlib.nullcontext():
         if chief:
             run = runs.claimed(workdir, differences, force_config)  # now that no other one writes
-            for each in (workdir, workdir / "checkpoints", workdir / "samples"):
+            for each in (workdir, *workdir.iterdir()):
                 files.clear_leftovers(each)  # and what a killed run no longer came to remove
             checkpoint.prune(workdir / "checkpoints", config.keep_checkpoints)
         step = checkpoint.restore(gan, workdir / "checkpoints") or 0
