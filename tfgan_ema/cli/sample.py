@@ -76,8 +76,12 @@ def write(out: Path, images: np.ndarray) -> None:
     from tfgan_ema.data import png
 
     if out.suffix == ".npy":
-        with files.replacing(out) as temporary:
-            np.save(temporary, images)
+        with files.replacing(out) as temporary, temporary.open("wb") as file:
+            # As np.save, whose error on a full disk does not say what it is.
+            images = np.ascontiguousarray(images)
+            header = np.lib.format.header_data_from_array_1_0(images)
+            np.lib.format.write_array_header_1_0(file, header)
+            file.write(images.data)
     elif images.ndim == 2:
         png.save_scatter(out if out.suffix == ".png" else out / "samples.png", images)
     elif out.suffix == ".png":
