@@ -1,6 +1,8 @@
 """Nothing that a run has written is lost: signals, divergence, other processes, folders that go."""
 
+import errno
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -12,6 +14,7 @@ import pytest
 
 from configs import base
 from tfgan_ema import checkpoint, files, records, runs, training
+from tfgan_ema.cli import sample
 from tfgan_ema.engines import devices
 from tfgan_ema.errors import UsageError
 
@@ -157,3 +160,16 @@ def test_a_work_directory_that_is_deleted_stays_deleted(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"w was deleted, moved or replaced"):
         run(small(f"{__name__}:Remove"), workdir)
     assert not workdir.exists()
+
+
+def test_samples_that_find_no_room_leave_nothing_and_say_why(tmp_path):
+    """NumPy's own writer gives no reason."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"a\.npy") as caught:
+            sample.write(tmp_path / "a.npy", np.zeros((1000, 8, 8, 3), "uint8"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.errno == errno.EFBIG
+    assert not os.listdir(tmp_path)
