@@ -119,7 +119,8 @@ def synthesise(workdir: str | os.PathLike, sigma: float, step: int | None = None
     step = last if step is None else step
     if not 0 < step <= last:
         raise UsageError(f"step {step}: expected one up to the last snapshot, {last}.")
-    exponents: dict[str, float] = checkpoint.read(paths[last])[1]["exponents"]
+    with reading.refusing(f"{paths[last]} is no snapshot", "delete it."):
+        exponents: dict[str, float] = checkpoint.read(paths[last])[1]["exponents"]
     kept = [(time, name) for time in paths for name in exponents]
     shares, residual = profiles.combination(
         [exponents[name] for _, name in kept], [time for time, _ in kept], sigma, step
@@ -162,7 +163,9 @@ def kept(workdir: str | os.PathLike) -> dict[str, Synthesis]:
     found = {}
     for path in sorted((Path(workdir) / "averages").glob("*.npz")):
         arrays, facts = checkpoint.read(path)
-        found[path.stem] = Synthesis(arrays, facts["sigma"], facts["step"], facts["residual"])
+        with reading.refusing(f"{path} is no average of a width", "delete it and make it anew."):
+            values = float(facts["sigma"]), int(facts["step"]), float(facts["residual"])
+        found[path.stem] = Synthesis(arrays, *values)
     return found
 
 
