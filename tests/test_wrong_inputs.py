@@ -142,6 +142,11 @@ CALLS = {
         lambda every=1, evaluator=dict: tg.Evaluate(evaluator, "w", every=every),
         {"every": "count", "evaluator": [None, 3, "fid"]},
     ),
+    "Run": (
+        lambda **options: tg.Run("w", **options),
+        {"log_every": "count", "sample_every": "count", "checkpoint_every": "count",
+         "keep_checkpoints": "count", "evaluator": ["fid", 3]},
+    ),
     "EMACallback": (
         tg.EMACallback,
         {"decay": "share", "every": "count", "save_to": ["a.png", 3]},
