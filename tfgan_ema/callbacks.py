@@ -163,7 +163,8 @@ class SampleGrid(Periodic):
     ) -> None:
         super().__init__(every)
         self.folder, self.reference, self.events = Path(workdir) / "samples", reference, events
-        self.count, self.seed = whole("SampleGrid count", count), checked_seed(seed)
+        self.count = None if count is None else whole("SampleGrid count", count)
+        self.seed = checked_seed(seed)
 
     def act(self, step: int) -> None:
         generators = ("raw", 0) if self.model.averages else ("raw",)

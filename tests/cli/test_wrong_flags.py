@@ -150,7 +150,7 @@ OTHERS = [
 ]  # fmt: skip
 OPTIONS = {  # of the parts of a configuration
     "network": ["kind=nope", "width=-1", "width=x", "width=nan", "width=1e9", "widht=1", "kind=3",
-                "kind=sngan_32"],
+                "kind=dcgan_32"],
     "latent": ["kind=nope", "dim=3", "nope=1"],
     "loss": ["kind=nope", "nope=1", "kind=alpha", "kind=nowhere:Loss", "kind=json:x"],
     "penalties": ["r1=3", "r1.weight=-1", "r1.weight=x", "r1.weight=nan", "r1.interval=0", "r9={}",
@@ -234,12 +234,13 @@ def stopped(place, monkeypatch):
     monkeypatch.setenv("TFGAN_EMA_CACHE", str(place / "cache"))
     monkeypatch.setenv("KERAS_BACKEND", keras.config.backend())
     for name in ("tfgan_ema.downloads.fetch", "tfgan_ema.data.catalog._probe", "subprocess.Popen",
-                 "keras.Model.fit", "keras.Model.predict_on_batch", "tfgan_ema.sampling.stream",
-                 "tfgan_ema.export.ExportedGenerator.sample", "tfgan_ema.export.saved_model",
-                 "tfgan_ema.export.copy", "tfgan_ema.metrics.Evaluator.__call__",
+                 "tfgan_ema.files.replacing", "keras.Model.fit", "keras.Model.predict_on_batch",
+                 "tfgan_ema.engines.tensorflow.compile_sampler", "tensorflow.saved_model.save",
+                 "tfgan_ema.export.ExportedGenerator.sample",
+                 "tfgan_ema.metrics.Evaluator.__call__", "tfgan_ema.lab.reports.cards.check",
                  "tfgan_ema.lab.dynamics.simulate.descend", "tfgan_ema.lab.reports.run.page",
-                 "tfgan_ema.lab.dynamics.simulate.integrate", "tfgan_ema.lab.reports.cards.check",
-                 "tfgan_ema.lab.reports.gallery.page", "tfgan_ema.lab.reports.dynamics.reproduce",
+                 "tfgan_ema.lab.dynamics.simulate.integrate", "tfgan_ema.lab.reports.gallery.page",
+                 "tfgan_ema.lab.reports.dynamics.reproduce",
                  "tfgan_ema.lab.experiments.cells.run"):  # fmt: skip
         monkeypatch.setattr(name, start)
     return place
@@ -288,6 +289,22 @@ def test_the_right_configuration_is_started(refused):
 @pytest.mark.parametrize("word", list(config_cases()))
 def test_a_wrong_configuration_is_one_line(refused, word):
     assert names(refused([*TRAIN.split(), *EVALUATED, word]), word.removeprefix("--config."))
+
+
+CLUSTER = '{"cluster": {"worker": ["a:1"]}, "task": {"type": "%s", "index": %s}}'
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        *(("TF_CONFIG", value) for value in ("nope", "{}", "[]", "3", '{"cluster": 3, "task": 3}')),
+        *(("TF_CONFIG", CLUSTER % task) for task in (("worker", 1), ("worker", '"x"'), ("ps", 0))),
+        *(("KERAS_BACKEND", value) for value in ("torch", "nope", "TensorFlow")),
+    ],
+)
+def test_a_wrong_environment_is_one_line(refused, monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    assert variable in refused([*TRAIN.split(), "--strategy=multiworker"])
 
 
 NASTY = sorted(
@@ -344,7 +361,7 @@ def check_any(words, place, capfd):
     assert set(place.iterdir()) == before
 
 
-FUZZ = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @FUZZ

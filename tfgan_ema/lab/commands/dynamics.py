@@ -6,6 +6,7 @@ simultaneous, alternating or optimistic descent, or continuous time until step x
 """
 
 import contextlib
+import math
 
 from tfgan_ema import command
 from tfgan_ema.errors import UsageError
@@ -81,7 +82,9 @@ def _start(words: list[str]) -> list[list[float]]:
     half = len(words) // 2
     if len(words) in (2, 4):
         with contextlib.suppress(ValueError):
-            return [list(map(float, player)) for player in (words[:half], words[half:])]
+            numbers = list(map(float, words))
+            if all(map(math.isfinite, numbers)):
+                return [numbers[:half], numbers[half:]]
     raise UsageError(f"--start={','.join(words)}: expected two or four numbers, θ then ψ.")
 
 
