@@ -18,6 +18,7 @@ COUNTS = ("steps", "batch_size", "n_dis", "accumulate", "steps_per_execution", "
 INTERVALS = (  # None: never
     "log_every", "sample_every", "checkpoint_every", "evaluate_every", "snapshot_every",
 )  # fmt: skip
+SNAPSHOT_DTYPES = ("float32", "float16")
 PRECISIONS = ("float32", "bfloat16", "float16")
 # Their options are open: those of the class that `kind`, or the label, names.
 PARTS = (
@@ -103,6 +104,8 @@ def check(config: ConfigDict) -> None:
     if data.channels not in (None, 1, 3):
         raise UsageError(f"data.channels {data.channels}: expected 1 (grey) or 3 (colour).")
     one_of("precision", config.precision, PRECISIONS)
+    if config.snapshot_dtype is not None:
+        one_of("snapshot_dtype", config.snapshot_dtype, SNAPSHOT_DTYPES)
     if config.leak and config.leak.get("start_step") == "auto" and not config.evaluate_every:
         raise UsageError(
             "leak.start_step 'auto' waits until the evaluated metric is flat, but evaluate_every "

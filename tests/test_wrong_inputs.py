@@ -60,6 +60,11 @@ CALLS = {
         lambda half_life=1e4, ramp=0.05: tg.EMA(half_life=half_life, ramp=ramp),
         {"half_life": "positive", "ramp": "positive"},
     ),
+    "PowerEMA": (tg.PowerEMA, {"sigma": ["0.05", *KINDS["share"]], "statistics": "name"}),
+    "Lookahead": (
+        tg.Lookahead,
+        {"k": "count", "alpha": "share", "super_slow": [5, 7, *KINDS["count"]], "averages": "name"},
+    ),
     "UniformAverage": (tg.UniformAverage, {"start_step": "index", "statistics": "name"}),
     "LeakyEMA": (
         tg.LeakyEMA,
@@ -128,7 +133,8 @@ CALLS = {
          "num_classes": "count", "seed": "seed", "loss": "name", "update_order": "name",
          "penalties": ["r1", P.R1(), [3], None], "averages": ["ema", tg.EMA(), [0.9], None],
          "leak": [0.5, "sync"], "augment": [["nope"], 3, "diff_augment", [tg.DiffAugment()]],
-         "top_k": [0.5, "half"], "generator": [None, 3], "discriminator": [None, 3]},
+         "top_k": [0.5, "half"], "lookahead": [5, "slow"],
+         "generator": [None, 3], "discriminator": [None, 3]},
     ),
     "Checkpoint": (
         lambda every=1, keep=3: tg.Checkpoint("w", every=every, keep=keep),
@@ -201,9 +207,6 @@ CALLS = {
     "load_generator": (
         lambda folder: tg.export.load_generator(folder), {"folder": ["nowhere", ".", ""]}
     ),
-}  # fmt: skip
-RIGHT = {  # at the edge of its kind, or with a meaning of its own
-    ("EMA", "start_step"): [], ("LeakyEMA", "ramp"): [],
 }  # fmt: skip
 
 Z, IMAGES = np.zeros((3, 4)), np.zeros((4, 32, 32, 3), "uint8")
@@ -313,11 +316,11 @@ def refused(tmp_path, monkeypatch):
     return call
 
 
-@pytest.mark.parametrize(("function", "argument", "value"), cases(CALLS))
+@pytest.mark.parametrize(("function", "argument", "value"), list(cases(CALLS)))
 def test_a_wrong_argument_is_one_line(refused, function, argument, value):
     refused(function, argument, value)
 
 
-@pytest.mark.parametrize(("function", "argument", "value"), cases(METHODS))
+@pytest.mark.parametrize(("function", "argument", "value"), list(cases(METHODS)))
 def test_a_wrong_argument_of_a_method_is_one_line(made, refused, function, argument, value):
     refused(lambda **options: function(made, **options), argument, value)

@@ -101,7 +101,7 @@ class GAN(keras.Model):
         """
         # The networks have their own precision; Keras must not round what passes through here.
         super().__init__(name=name, dtype="float32")
-        validation.check_kinds(averages, penalties, leak, augment, top_k)
+        validation.check_kinds(averages, penalties, leak, augment, top_k, lookahead)
         self.engine = engines.current()
         self.generator, self.discriminator = generator, discriminator
         self.latent = latent if hasattr(latent, "draw") else latents.get("normal", latent)

@@ -25,7 +25,12 @@ UPDATE_ORDERS = ("alternating", "g_first", "simultaneous")
 
 
 def check_kinds(
-    averages: Any, penalties: Any = (), leak: Any = None, augment: Any = (), top_k: Any = None
+    averages: Any,
+    penalties: Any = (),
+    leak: Any = None,
+    augment: Any = (),
+    top_k: Any = None,
+    lookahead: Any = None,
 ) -> None:
     """Refuses shorthand, and says what to write."""
     for name, given, method, example in (
@@ -39,6 +44,7 @@ def check_kinds(
     for name, given, method, example in (
         ("leak", leak, "needs_average", "tg.LeakyEMA(0.5)"),
         ("top_k", top_k, "__call__", "tg.TopK(0.5)"),
+        ("lookahead", lookahead, "follow", "tg.Lookahead()"),
     ):
         if given is not None and not hasattr(given, method):
             raise UsageError(f"{name}={given!r}: expected None or an object, e.g. {example}.")

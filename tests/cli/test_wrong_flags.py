@@ -102,6 +102,14 @@ COMMANDS = {
         "average": ["0"], "step": ["1"], "truncation": ["1"],
         "reference": ["digits", "folder", ""], "samples_split": ["test", "nope", ""],
     },
+    "average run --sigma=0.1 --out=a": {
+        "sigma": [*KINDS["number"], "0.3"], "at": ["", "x", "-1", "1,2", "1,"], "out": [""],
+        "overwrite": "switch", "sweep": ["0.1..0.2", ""],
+    },
+    "average run --sweep=0.1..0.2": {
+        "sweep": ["", "0.1", "0.2..0.1", "x..1", "0..1", "0.1..nan"], "samples": "whole",
+        "widths": "whole", "metrics": [""], "reference": [""], "plot": "file",
+    },
     "data list": {"data_dir": [""]},
     "zoo list": {"width": ["1"], "out": ["x"], "samples": ["5"]},
     "zoo show mlp": {
@@ -143,7 +151,9 @@ OTHERS = [
     "zoo convert nope --checkpoint=file --out=o.keras", "zoo convert sngan_32 --out=o.keras",
     "zoo convert sngan_32 --checkpoint=file",
     "zoo add ring_mlp --workdir=run --metrics=nope", "zoo add ring_mlp --workdir=run", "report",
-    "report --out=o.html", "evaluate --samples=folder --reference=ring --metrics=fid",
+    "report --out=o.html",
+    "average", "average nowhere --sigma=0.1 --out=a", "average run",
+    "evaluate --samples=folder --reference=ring --metrics=fid",
     "evaluate --samples=folder --reference=digits --metrics=fid", "data fetch", "data fetch nope",
     "dynamics", "reproduce --out=o", "reproduce nope --out=o",
     "dynamics extra --out=o", "reproduce ring", "reproduce ring grid --out=o",
@@ -171,7 +181,8 @@ VALUES = {  # of the other keys, by their type
     tuple: ["3", "nope", "('nope',)"],
 }
 RIGHT = {"data.data_dir=nope", "data.fallback=nope", "data.fallback=None", "data.data_dir=None",
-         "evaluate.reference=None", "evaluate.best_metric=None", "data.count=None"}  # fmt: skip
+         "evaluate.reference=None", "evaluate.best_metric=None", "data.count=None",
+         "snapshot_dtype=None"}  # fmt: skip
 
 
 def flag_cases():
