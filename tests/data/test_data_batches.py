@@ -126,7 +126,7 @@ def test_a_mapped_set_gives_the_batches_of_a_resident_one(pictures, tmp_path):
     ("arguments", "words"),
     [
         ({"batch_size": 0}, "batch_size 0"),
-        ({"batch_size": 5, "shard": (0, 2)}, "multiple of the 2"),
+        ({"batch_size": 5, "shard": (0, 2)}, "multiple of 2"),
         ({"batch_size": 4, "shard": (2, 2)}, "shard"),
         ({"batch_size": 4, "start": -1}, "start -1"),
         ({"batch_size": 4, "flip": True}, "mirrored"),

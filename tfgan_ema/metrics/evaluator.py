@@ -16,7 +16,7 @@ from tqdm import tqdm
 from tfgan_ema.data import mixtures
 from tfgan_ema.data.source import Source
 from tfgan_ema.errors import UsageError, one_of, whole
-from tfgan_ema.metrics import statistics, wasserstein
+from tfgan_ema.metrics import features, statistics, wasserstein
 from tfgan_ema.metrics.catalogue import METRICS
 from tfgan_ema.metrics.classes import mode_coverage
 from tfgan_ema.metrics.reference import Reference, batches, check_reference
@@ -114,6 +114,8 @@ class Evaluator:
         keep = {space: "features" in needs for space, needs in self._needs("samples").items()}
         batches = self._batches(samples)
         first = next(batches)  # tells whether the reference fits, before all others are drawn
+        for space in keep:
+            features.check_samples(space, first)
         references = self.prepare(first.shape[1:])
         with self._on_device():
             generated = statistics.collect(itertools.chain([first], batches), keep)
