@@ -15,12 +15,14 @@ from typing import Any
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
-from tfgan_ema.errors import UsageError, unknown
+from tfgan_ema.errors import UsageError, one_of, unknown, whole
 
 COUNTS = ("steps", "batch_size", "n_dis", "accumulate", "steps_per_execution", "keep_checkpoints")
 INTERVALS = (  # None: never
     "log_every", "sample_every", "checkpoint_every", "evaluate_every", "snapshot_every",
 )  # fmt: skip
+SNAPSHOT_DTYPES = ("float32", "float16")
+PRECISIONS = ("float32", "bfloat16", "float16")
 # Their options are open: those of the class that `kind`, or the label, names.
 PARTS = (
     "network", "latent", "loss", "penalties", "averages", "leak", "augment", "top_k", "lookahead",
@@ -93,13 +95,22 @@ def check(config: ConfigDict) -> None:
     """
     _check_types(config, get_config())
     for part in ("network", "latent", "loss", "d_optimizer", "g_optimizer"):
-        if "kind" not in config[part]:
+        if not isinstance(config[part].get("kind"), str):
             given = dict(config[part])
             raise UsageError(f"{part} {given}: expected a kind, as in config.{part}.kind=NAME.")
+    data, evaluate = config.data, config.evaluate
     counts = {key: config[key] for key in (*COUNTS, *INTERVALS)}
-    for key, value in {**counts, "data.count": config.data.count}.items():
-        if value is not None and value < 1:
-            raise UsageError(f"{key} {value}: expected a whole number >= 1.")
+    counts |= {"data.count": data.count, "data.image_size": data.image_size}
+    for key, value in counts.items():
+        if value is not None:
+            whole(key, value)
+    whole("seed", config.seed, 0, most=2**32 - 1)
+    whole("evaluate.samples", evaluate.samples, 2)
+    if data.channels not in (None, 1, 3):
+        raise UsageError(f"data.channels {data.channels}: expected 1 (grey) or 3 (colour).")
+    one_of("precision", config.precision, PRECISIONS)
+    if config.snapshot_dtype is not None:
+        one_of("snapshot_dtype", config.snapshot_dtype, SNAPSHOT_DTYPES)
     if config.leak and config.leak.get("start_step") == "auto" and not config.evaluate_every:
         raise UsageError(
             "leak.start_step 'auto' waits until the evaluated metric is flat, but evaluate_every "
@@ -142,10 +153,11 @@ def _check_types(config: ConfigDict, known: ConfigDict, prefix: str = "") -> Non
         name = prefix + key
         if key not in known:
             raise unknown("config key", name, [prefix + other for other in known])
-        if value is None and (not known[key] or name in (*INTERVALS, "averages")):
+        optional = not known[key] and known[key] is not False
+        if value is None and (optional or name in (*INTERVALS, "averages")):
             continue
         kind = ConfigDict if name in PARTS else known.get_type(key)
-        if not isinstance(value, kind):
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             options = f"options, as in config.{name}.KEY=VALUE"
             one = f"{kind.__name__} (default: {known[key]!r})"
             expected = options if kind is ConfigDict else one

@@ -71,7 +71,7 @@ def test_a_file_that_cannot_be_written_is_one_line_and_other_errors_are_not_hidd
     ],
 )
 def test_the_arguments_of_library_errors_are_written_as_flags(message, expected, capsys):
-    rows = ("overwrite", bool, False, ""), ("strategy", str, "", ""), ("config", str, "", "")
+    rows = ("overwrite", bool, False, ""), ("strategy", str, None, ""), ("config", str, None, "")
     assert fails(UsageError(message), *rows) == 2
     assert capsys.readouterr().err == f"tfgan-ema x: {expected}\n"
 

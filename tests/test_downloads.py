@@ -49,6 +49,7 @@ def command(monkeypatch):
     def replace(script):
         for client in downloads.COMMANDS:
             monkeypatch.setitem(downloads.COMMANDS, client, ("sh", "-c", script))
+        monkeypatch.setattr(downloads, "PROBES", {})
 
     return replace
 
@@ -119,7 +120,7 @@ def test_a_failed_download_is_one_line(tmp_path, command, script, changes, words
 
 
 def test_a_missing_client_is_named(monkeypatch):
-    monkeypatch.setitem(downloads.COMMANDS, "npm", ("no-such-client",))
+    monkeypatch.setitem(downloads.PROBES, "npm", ("no-such-client",))
     with pytest.raises(Unavailable, match="no no-such-client on this machine"):
         downloads.fetch(package("npm"))
 
@@ -128,6 +129,13 @@ def test_a_client_that_hangs_is_stopped(command, monkeypatch):
     monkeypatch.setattr(downloads, "_TIMEOUT", 0.2)
     command("exec sleep 60")
     with pytest.raises(Unavailable, match="timed out"):
+        downloads.fetch(package("npm"))
+
+
+def test_a_server_that_is_silent_is_given_up_before_npm_waits_for_it(monkeypatch):
+    monkeypatch.setattr(downloads, "_PROBE_TIMEOUT", 0.2)
+    monkeypatch.setitem(downloads.PROBES, "npm", ("sh", "-c", "exec sleep 60"))
+    with pytest.raises(Unavailable, match=r"npm timed out after 0\.2 seconds"):
         downloads.fetch(package("npm"))
 
 

@@ -178,7 +178,7 @@ def test_methods_together_on_images(combination):
         ({"accumulate": 2, "top_k": mixing.TopK()}, "use accumulate 1"),
         ({"leak": mixing.LeakyEMA()}, "averages="),
         ({"penalties": [penalties.R1(), penalties.R1()]}, "two penalties are named 'r1'"),
-        ({"update_order": "both"}, "expected one of alternating"),
+        ({"update_order": "both"}, "unknown update_order 'both'"),
     ],
 )  # fmt: skip
 def test_pairs_that_make_no_sense_are_refused_in_one_line(options, words):

@@ -267,7 +267,7 @@ def test_under_xla_the_teacher_is_inside_a_conditional():
         ({"beta": float("nan")}, "beta nan"),
         ({"start_step": -1}, "start_step -1"),
         ({"start_step": "later"}, "or 'auto'"),
-        ({"mode": "syncd"}, "expected one of sync"),
+        ({"mode": "syncd"}, "did you mean 'sync'"),
         ({"mode": "async_model"}, "needs a fixed generator"),
         ({"model": print}, "needs a fixed generator"),
         ({"ramp": -5}, "ramp -5"),

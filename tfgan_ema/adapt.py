@@ -83,7 +83,7 @@ def parts_of(data: Any, form: Form) -> tuple[Any, Any | None]:
             raise UsageError(f"batches with the keys {', '.join(data)}: expected {wanted}.")
         labels = None if form.num_classes is None else data[keys["label"]]
         return data[keys["image"]], labels
-    if isinstance(data, tuple | list):
+    if isinstance(data, tuple | list) and data:
         images, labels, *weights = (*data, None)[: max(len(data), 2)]
         if any(weight is not None for weight in weights):
             raise UsageError("batches with sample weights: a GAN weighs all rows alike.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from keras import ops
 
 from tfgan_ema.controllers import Controller
 from tfgan_ema.engines import Tensor
-from tfgan_ema.errors import UsageError, build
+from tfgan_ema.errors import UsageError, build, number, one_of, whole
 from tfgan_ema.latents import Draws
 from tfgan_ema.parts import Part
 
@@ -31,11 +30,8 @@ class InstanceNoise(Part):
         Raises:
             UsageError: a value out of range.
         """
-        if not (stddev >= 0 and math.isfinite(stddev)):
-            raise UsageError(f"InstanceNoise stddev {stddev}: expected a finite number >= 0.")
-        if steps is not None and steps < 1:
-            raise UsageError(f"InstanceNoise steps {steps}: expected at least 1, or none.")
-        self.stddev, self.steps = stddev, steps
+        self.stddev = number("InstanceNoise stddev", stddev, "[0, inf)")
+        self.steps = None if steps is None else whole("InstanceNoise steps", steps)
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Noisy images, same shape."""
@@ -81,15 +77,11 @@ class DiffAugment(Part):
         Raises:
             UsageError: an unknown policy, or a number out of range.
         """
-        policy = tuple(policy.split(",")) if isinstance(policy, str) else tuple(policy)
-        for name in policy:
-            if name not in self.POLICIES:
-                raise UsageError(
-                    f"DiffAugment policy {name!r}: expected some of {', '.join(self.POLICIES)}."
-                )
-        if not 0 <= probability <= 1:
-            raise UsageError(f"DiffAugment probability {probability}: expected one in [0, 1].")
-        self.policy, self.probability = policy, float(probability)
+        names = policy.split(",") if isinstance(policy, str) else policy
+        if not isinstance(names, Sequence):
+            raise UsageError(f"DiffAugment policy {policy!r}: expected names, e.g. ['color'].")
+        self.policy = tuple(one_of("DiffAugment policy", name, self.POLICIES) for name in names)
+        self.probability = number("DiffAugment probability", probability, "[0, 1]")
         self.adaptive, self.target, self.controller = adaptive, target, None
         if adaptive:
             name = "diff_augment_probability"

@@ -19,7 +19,7 @@ from keras import ops
 
 from tfgan_ema import batch_statistics, profiles
 from tfgan_ema.engines import Tensor
-from tfgan_ema.errors import UsageError, build, whole
+from tfgan_ema.errors import UsageError, build, number, one_of, whole
 from tfgan_ema.parts import Part
 
 NOTHING: Mapping[int, keras.Variable] = types.MappingProxyType({})
@@ -81,18 +81,16 @@ class EMA(Part):
                 f"EMA with decay {decay} and half_life {half_life}: give one of the two."
             )
         if half_life is None:
-            decay = 0.999 if decay is None else decay
-            if not 0 <= decay < 1:
-                raise UsageError(f"EMA decay {decay}: expected a number in [0, 1), e.g. 0.999.")
+            decay = number("EMA decay", 0.999 if decay is None else decay, "[0, 1)", ", e.g. 0.999")
             if ramp is not None:
                 raise UsageError(f"EMA ramp {ramp} with a decay: a ramp belongs to a half_life.")
-        elif not (half_life > 0 and math.isfinite(half_life)):
-            raise UsageError(f"EMA half_life {half_life}: expected a positive number of images.")
-        elif ramp is not None and not ramp > 0:
-            raise UsageError(f"EMA ramp {ramp}: expected a positive share, e.g. 0.05, or none.")
+        else:
+            half_life = number("EMA half_life", half_life, "(0, inf)", ", in images")
+        if ramp is not None:
+            ramp = number("EMA ramp", ramp, "(0, inf)", ", e.g. 0.05, or none")
         self.decay, self.half_life, self.ramp = decay, half_life, ramp
         self.start_step = whole("start_step", start_step, 0)
-        self.statistics = _checked_statistics(statistics)
+        self.statistics = one_of("statistics", statistics, STATISTICS)
         self.name = name or (f"ema_{decay}" if half_life is None else f"ema_{half_life:g}_images")
 
     def rate(self, step: Tensor, batch_size: int) -> Tensor:
@@ -129,7 +127,7 @@ class PowerEMA(Part):
             UsageError: a value out of range.
         """
         self.sigma, self.exponent = sigma, profiles.exponent(sigma)
-        self.statistics = _checked_statistics(statistics)
+        self.statistics = one_of("statistics", statistics, STATISTICS)
         self.name = name or f"power_ema_{sigma:g}"
 
     def rate(self, step: Tensor, batch_size: int) -> Tensor:
@@ -150,7 +148,7 @@ class UniformAverage(Part):
     ) -> None:
         """Creates the rule; see `EMA` for the arguments."""
         self.start_step = whole("start_step", start_step, 0)
-        self.statistics = _checked_statistics(statistics)
+        self.statistics = one_of("statistics", statistics, STATISTICS)
         self.name = name or (f"uniform_{start_step}" if start_step else "uniform")
 
     def rate(self, step: Tensor, batch_size: int) -> Tensor:
@@ -288,12 +286,6 @@ def _clone_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
     if not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in kinds.values()):
         config = {key: value for key, value in config.items() if key in kinds}
     return type(layer).from_config(config)
-
-
-def _checked_statistics(statistics: str) -> str:
-    if statistics not in STATISTICS:
-        raise UsageError(f"statistics {statistics!r}: expected one of {', '.join(STATISTICS)}.")
-    return statistics
 
 
 Rule = EMA | PowerEMA | UniformAverage

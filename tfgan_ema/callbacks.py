@@ -22,7 +22,7 @@ from keras import ops
 from tfgan_ema import averaging, checkpoint, engines, files, guards, mixing
 from tfgan_ema.data import png
 from tfgan_ema.engines import devices
-from tfgan_ema.errors import UsageError, whole
+from tfgan_ema.errors import UsageError, checked_seed, whole
 from tfgan_ema.gan import GAN
 from tfgan_ema.records import Events, Table, read_table
 
@@ -30,10 +30,9 @@ GAP = 8  # white pixels between the halves of a sample grid
 
 
 class Periodic(keras.callbacks.Callback):
-    """Calls ``act(step)`` whenever training passes a multiple of ``every`` generator steps.
+    """Calls ``act(step)`` whenever training passes a multiple of ``every``; ``None`` means never.
 
-    ``None`` means never; an interval below 1 is a UsageError.
-    """
+    An interval below 1 is a UsageError."""
 
     model: GAN
 
@@ -166,9 +165,9 @@ class SampleGrid(Periodic):
         events: Events | None = None,
     ) -> None:
         super().__init__(every)
-        self.reference = reference
-        self.folder = Path(workdir) / "samples"
-        self.count, self.seed, self.events = count, seed, events
+        self.folder, self.reference, self.events = Path(workdir) / "samples", reference, events
+        self.count = None if count is None else whole("SampleGrid count", count)
+        self.seed = checked_seed(seed)
 
     def act(self, step: int) -> None:
         if not guards.has_samples(self.model):
@@ -345,6 +344,8 @@ class Evaluate(Periodic):
         events: Events | None = None,
     ) -> None:
         super().__init__(every)
+        if not callable(evaluator):
+            raise UsageError(f"Evaluate {evaluator!r}: expected a tg.metrics.Evaluator.")
         self.evaluator, self.workdir, self.events = evaluator, Path(workdir), events
         self.best_metric, self.sign = best_metric, 1.0 if smaller_is_better else -1.0
 

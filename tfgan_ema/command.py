@@ -5,33 +5,30 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import io
 import os
 import re
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
+from tfgan_ema import errors
 from tfgan_ema.errors import UsageError
 
 Flags = flags.FlagValues
-_DEFINE = {
-    bool: flags.DEFINE_bool,
-    float: flags.DEFINE_float,
-    int: flags.DEFINE_integer,
-    list: flags.DEFINE_list,
-    str: flags.DEFINE_string,
-}
+BACKENDS = ("tensorflow", "jax")
 _BACKEND = "pip install {0}, or choose the other backend with KERAS_BACKEND={1}"
 _LAB = "pip install 'tfgan_ema[lab]'"
 INSTALL = {
     "tensorflow": _BACKEND.format("tensorflow", "jax"),
     "jax": _BACKEND.format("jax", "tensorflow"),
+    "torch": "choose a backend with KERAS_BACKEND=tensorflow, or jax",
     "jinja2": _LAB,
     "matplotlib": _LAB,
     "scipy": _LAB,
@@ -41,19 +38,82 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ARGUMENT = re.compile(r"(?<![\w.-])((\w+)(?:\.\w+)*)=(?:True\b|'([^']*)')?")
 
 
-def new_flags(*rows: tuple[str, type, Any, str]) -> Flags:
+class Kind(flags.ArgumentParser):
+    """A kind of flag, whose values are checked when the command line is read."""
+
+    def __init__(self, type_: type, check: Callable[[str, Any], Any]) -> None:
+        """Values are made by ``type_`` from the text, and returned by ``check("", value)``."""
+        self._type, self._check = type_, check
+
+    def parse(self, argument: Any) -> Any:
+        value = argument
+        with contextlib.suppress(ValueError):  # text that is no number is for the check
+            value = self._type(argument)
+        try:
+            return self._check("", value)
+        except UsageError as error:  # its beginning is the name and the value, as absl says them
+            raise ValueError(str(error).partition(": ")[2]) from None
+
+    def flag_type(self) -> str:
+        return {int: "integer", float: "float"}.get(self._type, "string")
+
+
+def whole(least: int = 1, most: int = errors.INT32) -> Kind:
+    """Whole numbers from ``least`` to ``most``."""
+    return Kind(int, functools.partial(errors.whole, least=least, most=most))
+
+
+def number(interval: str) -> Kind:
+    """Numbers in an interval such as ``"[0, 1)"``."""
+    return Kind(float, functools.partial(errors.number, interval=interval))
+
+
+def one_of(*names: str) -> Kind:
+    """One of some names."""
+    return Kind(str, functools.partial(errors.one_of, known=names))
+
+
+def _text(name: str, value: str) -> str:
+    if not value:
+        raise UsageError(": it is empty; write what you mean, or leave the flag out.")
+    return value
+
+
+def _texts(name: str, value: str | list[str]) -> list[str]:
+    texts = [text.strip() for text in value.split(",")] if isinstance(value, str) else value
+    if "" in texts:
+        raise UsageError(": expected values with a comma between two.")
+    return texts
+
+
+def _channels(name: str, value: Any) -> int:
+    if value not in (1, 3):
+        raise UsageError(": expected 1 (grey) or 3 (colour).")
+    return value
+
+
+CHANNELS = Kind(int, _channels)
+SEED = Kind(int, lambda name, value: errors.checked_seed(value))
+_KINDS = {str: Kind(str, _text), list: Kind(lambda value: value, _texts)}
+
+
+def new_flags(*rows: tuple[str, type | Kind, Any, str]) -> Flags:
     """A set of flags with ``--help``, apart from absl's process-wide set.
 
     Several commands can therefore live in one process.
 
     Args:
-        rows: a flag's name, type (``bool``, ``float``, ``int``, ``list`` or ``str``), default and
-            help. Other kinds of flags are added with ``flags.DEFINE_...(..., flag_values=FLAGS)``.
+        rows: a flag's name, kind (``bool``, ``list``, ``str`` or a `Kind`), default and help.
     """
     values = Flags()
     flags.DEFINE_bool("help", False, "Show this help and exit.", short_name="h", flag_values=values)
     for name, kind, default, text in rows:
-        _DEFINE[kind](name, default, text, flag_values=values)
+        if kind is bool:
+            flags.DEFINE_bool(name, default, text, flag_values=values)
+        else:
+            joined = flags.CsvListSerializer(",") if kind is list else None
+            parser = _KINDS.get(kind, kind)
+            flags.DEFINE(parser, name, default, text, flag_values=values, serializer=joined)
     return values
 
 
@@ -131,6 +191,19 @@ def main(
     return functools.partial(run, function, values, usage)
 
 
+def no_words(words: Sequence[str]) -> None:
+    """Refuses words beside the flags."""
+    if words:
+        raise UsageError(f"unexpected argument {words[0]!r}: flags only, see --help.")
+
+
+def given(values: Flags, names: Iterable[str], belong: str) -> None:
+    """Refuses flags that were given where they have no meaning; ``belong`` says where they have."""
+    for name in names:
+        if not values[name].using_default_value:
+            raise UsageError(f"--{name} {belong}.")
+
+
 def average(text: str) -> int | str:
     """The value of an ``--average`` flag: an index, a name or ``raw``."""
     return int(text) if text.isdecimal() else text
@@ -148,19 +221,36 @@ def check_output(flag: str, name: str | os.PathLike | None, kind: str = "file") 
         return
     path = Path(name).absolute()
     places = [path, *path.parents] if kind == "folder" else path.parents
-    there = next(place for place in places if place.exists())
+    try:
+        there = next(place for place in places if place.exists())
+    except OSError as error:  # a name that is too long, a link to itself
+        raise UsageError(f"--{flag}={name}: {error.strerror}; name another {kind}.") from None
+    longest = os.pathconf(there, "PC_NAME_MAX") - 20 if there.is_dir() else 0  # see `files`
+    if longest and max(len(os.fsencode(part)) for part in path.parts) > longest:
+        raise UsageError(f"--{flag}={name}: the name is too long; give one of {longest} letters.")
     wrong = not there.is_dir() or not os.access(there, os.W_OK)
-    if wrong or (kind == "file" and path.is_dir()):
+    if wrong or (kind == "file" and path.exists() and not path.is_file()):
         raise UsageError(
             f"--{flag}={name}: cannot be written in {there}; name a {kind} where you may write."
         )
+
+
+def check_backend() -> None:
+    """Raises `UsageError` if the environment asks Keras for a backend without an engine."""
+    backend = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
+    if backend not in BACKENDS:
+        raise UsageError(f"KERAS_BACKEND={backend}: expected {' or '.join(BACKENDS)}.")
 
 
 def start_engine() -> None:
     """Loads Keras and its backend without the lines that TensorFlow prints while it starts.
 
     They come from C++ and no setting silences them. If loading fails, they are shown.
+
+    Raises:
+        UsageError: as `check_backend`.
     """
+    check_backend()
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as hidden:
@@ -176,6 +266,33 @@ def start_engine() -> None:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+class _Output(io.FileIO):
+    """Standard output that nobody need read: once its pipe is closed, it leads nowhere."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return len(data)
+
+
+def keep_writing() -> None:
+    """Makes prints harmless: neither a closed pipe nor a letter without a code ends a command.
+
+    A letter that the terminal's encoding lacks is written as its number.
+    """
+    for name in ("stdout", "stderr"):
+        old = getattr(sys, name)
+        if old is None:  # the process was started without it
+            continue
+        output = io.BufferedWriter(_Output(old.fileno(), "w", closefd=False))
+        options = {"errors": "backslashreplace", "line_buffering": old.line_buffering}
+        setattr(sys, name, io.TextIOWrapper(output, old.encoding, **options))
 
 
 def refuse(command: str, error: object, code: int = 2) -> int:

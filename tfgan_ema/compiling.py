@@ -8,7 +8,7 @@ import keras
 
 from tfgan_ema import optimizers, saving, validation
 from tfgan_ema.engines import devices
-from tfgan_ema.errors import UsageError
+from tfgan_ema.errors import UsageError, whole
 from tfgan_ema.rates import PlayerOptimizers
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def compile(
     if isinstance(d_optimizer, keras.optimizers.Optimizer) and d_optimizer is g_optimizer:
         raise UsageError("one optimizer for both players: give each its own.")
     gan.execution = {
-        "steps_per_execution": steps_per_execution,
+        "steps_per_execution": whole("steps_per_execution", steps_per_execution),
         "jit_compile": jit_compile,
         "run_eagerly": run_eagerly,
     }

@@ -20,12 +20,25 @@ from typing import Any
 
 from tfgan_ema.errors import Unavailable, say
 
+# Each client gives up a server that is silent for 15 seconds, after a second try.
 COMMANDS = {
-    "pip": (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"),
-    "npm": ("npm", "pack", "--ignore-scripts", "--silent"),
-    "apt": ("apt-get", "download"),
-}
-_TIMEOUT = 1800  # seconds until a client that hangs is stopped
+    "pip": (
+        sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+        "--timeout=15", "--retries=1", "--disable-pip-version-check",
+    ),
+    "npm": (
+        "npm", "pack", "--ignore-scripts", "--silent", "--fetch-timeout=15000", "--fetch-retries=1",
+        "--fetch-retry-mintimeout=1000", "--no-update-notifier",
+    ),
+    "apt": (
+        "apt-get", "download", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=15",
+        "-o", "Acquire::https::Timeout=15",
+    ),
+}  # fmt: skip
+# npm itself waits for ever for a proxy that is silent: whether anything answers is asked first.
+PROBES = {"npm": ("npm", "view", "--silent")}
+_PROBE_TIMEOUT = 20  # seconds
+_TIMEOUT = 1800  # seconds until a client that hangs all the same is stopped
 
 
 @dataclass(frozen=True)
@@ -57,9 +70,12 @@ def fetch(package: Package) -> Any:
         Unavailable: there is no such client, no network, or another content than expected. The
             message gives the reason; the caller adds what a user can do instead.
     """
-    say(f"fetching {package} ({package.megabytes} MB) ...")
+    say(f"fetching {package} ({package.megabytes} MB) ... (Ctrl-C stops it)")
     with tempfile.TemporaryDirectory(prefix="tfgan_ema-") as temporary:
         folder = Path(temporary)
+        if package.client in PROBES:
+            probe = (*PROBES[package.client], package.name)
+            _run(package, *probe, folder=folder, timeout=_PROBE_TIMEOUT)
         _run(package, *COMMANDS[package.client], package.name, folder=folder)
         archives = [path for end in ("whl", "tgz", "deb") for path in folder.glob(f"*.{end}")]
         if len(archives) != 1:
@@ -72,15 +88,22 @@ def fetch(package: Package) -> Any:
             raise Unavailable(f"{package}: unreadable archive ({error})") from error
 
 
-def _run(package: Package, *command: str, folder: Path) -> bytes:
+def _run(package: Package, *command: str, folder: Path, timeout: float | None = None) -> bytes:
     """The output of a command; its last line is the reason if it fails."""
     if shutil.which(command[0]) is None:
         raise Unavailable(f"{package}: no {command[0]} on this machine")
     try:
         done = subprocess.run(
-            command, cwd=folder, timeout=_TIMEOUT, stdin=subprocess.DEVNULL, capture_output=True
+            command,
+            cwd=folder,
+            timeout=timeout or _TIMEOUT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        wait = f"{package.client} timed out after {error.timeout:g} seconds"
+        raise Unavailable(f"{package}: {wait}") from error
+    except OSError as error:
         raise Unavailable(f"{package}: {error}") from error
     if done.returncode:
         lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()

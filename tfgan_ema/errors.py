@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import numbers
 import operator
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+INT32 = 2**31 - 1  # steps, counts and class indices are of this type inside a step
 
 
 class UsageError(ValueError):
@@ -23,7 +27,9 @@ def say(line: str) -> None:
     print(f"tfgan_ema: {line}", file=sys.stderr, flush=True)
 
 
-def whole(name: str, value: Any, least: int | None = 1, also: str = "") -> int:
+def whole(
+    name: str, value: Any, least: int | None = 1, also: str = "", most: int | None = INT32
+) -> int:
     """A whole number of Python or NumPy, as Python's; else raises `UsageError`.
 
     Args:
@@ -31,15 +37,66 @@ def whole(name: str, value: Any, least: int | None = 1, also: str = "") -> int:
         value: what the user gave.
         least: the smallest number allowed; ``None`` allows all.
         also: what the message adds, for arguments that allow something else.
+        most: the largest number allowed; ``None`` allows all.
     """
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = None
+    if number is not None and most is not None and number > most:
+        raise UsageError(f"{name} {value!r}: expected a whole number up to {most}{also}.")
     if number is None or (least is not None and number < least):
         bound = "" if least is None else f" >= {least}"
         raise UsageError(f"{name} {value!r}: expected a whole number{bound}{also}.")
     return number
+
+
+def checked_seed(seed: Any) -> int:
+    """A seed as Python's integer; raises `UsageError` unless it is one of 64 bits."""
+    seed = whole("seed", seed, least=None, most=None)
+    if not -(2**63) <= seed < 2**63:
+        raise UsageError(f"seed {seed}: expected a whole number from -2^63 to 2^63 - 1.")
+    return seed
+
+
+def number(name: str, value: Any, interval: str, also: str = "") -> float:
+    """A real number of Python or NumPy, as Python's float; else raises `UsageError`.
+
+    Args:
+        name: what the number is, e.g. ``"EMA decay"``.
+        value: what the user gave.
+        interval: what is allowed, as one writes it: ``"[0, 1)"``, ``"(0, inf)"``.
+        also: what the message adds.
+    """
+    low, high = map(float, interval[1:-1].split(","))
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    above = is_real and (value > low or (value == low and interval[0] == "["))
+    below = is_real and (value < high or (value == high and interval[-1] == "]"))
+    if not (above and below):  # also NaN
+        raise UsageError(f"{name} {value!r}: expected a number in {interval}{also}.")
+    return float(value)
+
+
+def one_of(name: str, value: Any, known: Iterable[str]) -> str:
+    """The value, which is one of some names; else raises `UsageError`."""
+    if not isinstance(value, str) or value not in known:
+        raise unknown(name, value, known)
+    return value
+
+
+def check_memory(what: str, size: float) -> None:
+    """Refuses what would need more memory than the machine has.
+
+    Args:
+        what: the subject of the message, with its value, e.g. ``"image_size 100000"``.
+        size: bytes that are needed at least.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if size > memory:
+        raise UsageError(
+            f"{what}: it needs {size / 1e9:,.0f} GB of memory, this machine has "
+            f"{memory / 1e9:,.0f} GB; choose a smaller one."
+        )
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UsageError:
@@ -65,10 +122,12 @@ def build(kind: str, name: str, table: Mapping[str, Callable[..., Any]], options
         table: constructors by name.
         options: keyword arguments.
     """
-    if name not in table:
-        raise unknown(kind, name, table)
-    known = [key for key in inspect.signature(table[name]).parameters if key != "name"]
+    takes = inspect.signature(table[one_of(kind, name, table)]).parameters
+    known = [key for key in takes if key != "name"]
     for key in options:
         if key not in known and key != "name":
             raise unknown(f"option of the {kind} {name!r}", key, known)
+    for key in known:
+        if takes[key].default is inspect.Parameter.empty and key not in options:
+            raise UsageError(f"{kind} {name!r} needs {key}; it takes {', '.join(known)}.")
     return table[name](**options)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfgan_ema import engines, files, latents, reading
-from tfgan_ema.errors import UsageError
+from tfgan_ema.errors import UsageError, checked_seed, whole
 from tfgan_ema.sampling import CHUNK, chunk_of
 from tfgan_ema.validation import checked_labels
 
@@ -70,7 +70,7 @@ def saved_model(
         UsageError: the folder exists, or a value out of range.
     """
     latents.check_truncation(truncation)
-    _check_target(Path(folder), overwrite)
+    check_target(Path(folder), overwrite)
     module, signatures = _module(gan, gan.ready_generator(average), truncation)
     with files.replacing(folder) as temporary:
         try:
@@ -93,7 +93,7 @@ def copy(model: Path, folder: str | os.PathLike, *, overwrite: bool = False) -> 
         UsageError: no exported generator, or the folder exists.
     """
     _check_model(model)
-    _check_target(Path(folder), overwrite)
+    check_target(Path(folder), overwrite)
     with files.replacing(folder) as temporary:
         for path in (path for path in model.rglob("*") if path.is_file()):
             part = path.relative_to(model)
@@ -103,7 +103,8 @@ def copy(model: Path, folder: str | os.PathLike, *, overwrite: bool = False) -> 
     return Path(folder)
 
 
-def _check_target(folder: Path, overwrite: bool) -> None:
+def check_target(folder: Path, overwrite: bool) -> None:
+    """Raises `UsageError` if a model cannot be written to this folder."""
     files.clear_leftovers(folder.parent)  # a killed export may have moved the folder aside
     if not folder.exists():
         return
@@ -231,8 +232,7 @@ class ExportedGenerator:
         Raises:
             UsageError: a value out of range, or labels for an unconditional generator.
         """
-        if count < 0:
-            raise UsageError(f"count {count}: expected 0 or more samples.")
+        count = whole("count", count, 0)
         if count > MOST_SAMPLES:
             raise UsageError(
                 f"count {count}: one request draws at most {MOST_SAMPLES}; ask several times, with "
@@ -240,7 +240,7 @@ class ExportedGenerator:
             )
         classes = len(self.class_names or ()) or tf.int32.max  # unknown of old exports
         labels = checked_labels(labels, count, classes if self.conditional else None)
-        seed = tf.constant(latents.checked_seed(seed), tf.int64)
+        seed = tf.constant(checked_seed(seed), tf.int64)
         request = {"count": tf.constant(count, tf.int32), "seed": seed}
         if labels is None or not count:
             return self.signatures["sample"](**request)["images"].numpy()

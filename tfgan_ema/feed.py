@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import re
 import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tfgan_ema.gan import GAN
 
 BATCH_SIZE = 32  # Keras's
+_SAID = re.compile(r"UsageError: (.+)")
 FAR = 1.5  # pixels beyond it are no rounding of [-1, 1]
 
 
@@ -65,9 +67,12 @@ class Feed:
                 warnings.filterwarnings("ignore", "Your input ran out of data")
             try:
                 yield
-            except Exception:
+            except Exception as error:
                 if self.faults:
                     raise self.faults[0] from None
+                said = _SAID.search(str(error))  # by a process that reads data
+                if said:
+                    raise UsageError(said[1]) from None
                 raise
 
 
@@ -119,7 +124,7 @@ def arrays(form: Form, x: Any, y: Any = None) -> tuple[np.ndarray, np.ndarray | 
     images = np.asarray(images)
     form.check(images.dtype.name, images.shape[1:])
     if images.dtype != np.uint8 or not form.of_images:
-        images = np.asarray(images, "float32")
+        images = validation.as_floats("images" if form.of_images else "points", images)
     if not len(images):
         raise UsageError("no rows: expected one or more.")
     labels = validation.checked_labels(labels, len(images), form.num_classes)
@@ -227,6 +232,8 @@ class _Checked(keras.utils.PyDataset):
     def __init__(
         self, dataset: keras.utils.PyDataset, check: Callable[[Any], tuple], of_one_size: bool
     ) -> None:
+        if dataset.num_batches == 0:
+            raise UsageError("a PyDataset without batches: its length is 0.")
         super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
         self._dataset, self._check = dataset, check
         self.rows, self._count = len(self[0][0]), dataset.num_batches

@@ -11,7 +11,7 @@ from keras import tree
 
 from tfgan_ema import feed, monitors, validation
 from tfgan_ema.engines import Tensor, devices
-from tfgan_ema.errors import UsageError
+from tfgan_ema.errors import UsageError, number, whole
 from tfgan_ema.evaluation import LOGS
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def fit(
         UsageError: data that the networks cannot be trained on.
     """
     _check_call(gan, class_weight, sample_weight)
+    number("validation_split", validation_split, "[0, 1)")
     if validation_split and validation_data is None:
         images, labels = feed.arrays(gan.form, x, y)
         first = round(len(images) * (1 - validation_split))
@@ -129,6 +130,7 @@ def run(gan: GAN, batch: Callable[[Tensor], Tensor], steps: int) -> dict[str, fl
     Raises:
         UsageError: under several replicas or devices.
     """
+    steps = whole("steps", steps, 0)
     if gan._loop is None or gan._loop[0] is not batch:
         gan._loop = (batch, gan.engine.compile_loop(gan, batch))
     gan.reset_metrics()
@@ -206,6 +208,14 @@ def test_on_batch(
 def call(gan: GAN, latent: Tensor, labels: Tensor | None = None) -> Tensor:
     """Images of the first average for latents, as `generate` makes them."""
     return gan.players.run(gan.ready_generator(), latent, labels)
+
+
+def call_checked(
+    gan: GAN, latent: Tensor, labels: Tensor | None = None, *args: Any, **kwargs: Any
+) -> Tensor:
+    """As Keras's ``__call__``, which would wrap an error inside `call` in a page of its own."""
+    validation.check_latents(gan, latent, labels)
+    return keras.Model.__call__(gan, latent, labels, *args, **kwargs)
 
 
 def compute_output_shape(gan: GAN, input_shape: Any) -> tuple[int | None, ...]:

@@ -26,7 +26,7 @@ from tfgan_ema.averaging import Average, Rule
 from tfgan_ema.checkpoint import state_of
 from tfgan_ema.controllers import started
 from tfgan_ema.engines import Report, Tensor
-from tfgan_ema.errors import UsageError, whole
+from tfgan_ema.errors import UsageError, checked_seed, whole
 from tfgan_ema.evaluation import LOGS, logit_report, test_step
 from tfgan_ema.latents import Draws
 from tfgan_ema.lookahead import Lookahead
@@ -102,13 +102,12 @@ class GAN(keras.Model):
         """
         # The networks have their own precision; Keras must not round what passes through here.
         super().__init__(name=name, dtype="float32")
-        validation.check_kinds(averages, penalties, leak)
+        validation.check_kinds(averages, penalties, leak, augment, top_k, lookahead)
         self.engine = engines.current()
         self.generator, self.discriminator = generator, discriminator
         self.latent = latent if hasattr(latent, "draw") else latents.get("normal", latent)
         self.loss_pair, self.penalties = losses.get(loss), penalties
         self.regularisation = by_kind(penalties)
-        # Where Keras finds the penalties' variables.
         self._penalty_state = [v for term in self.regularisation.terms for v in term.state]
         self.leak, self.augment, self.top_k = leak, tuple(augment), top_k
         self.n_dis, self.accumulate = whole("n_dis", n_dis), whole("accumulate", accumulate)
@@ -139,8 +138,7 @@ class GAN(keras.Model):
         self.trackers = {key: keras.metrics.Mean(name=key) for key in names}
         self.built = True
 
-    def _checked_seed(self, seed: int) -> int:
-        return whole("seed", seed, None)
+    _checked_seed = staticmethod(checked_seed)
 
     def _check_parts(self) -> None:
         validation.check_parts(self)
@@ -322,6 +320,7 @@ class GAN(keras.Model):
 
     def add_average(self, rule: Rule) -> None:
         """Adds an average, starting from the current weights; before training starts."""
+        validation.check_kinds([rule])
         if any(average.name == rule.name for average in self.averages):
             raise UsageError(f"two averages are named {rule.name!r}: give one of them a `name`.")
         self.averages.append(Average(rule, self.generator))
@@ -385,7 +384,7 @@ class GAN(keras.Model):
     run = fitting.run
     train_on_batch, test_on_batch = fitting.train_on_batch, fitting.test_on_batch
     predict_on_batch = fitting.predict_on_batch
-    compute_output_shape = fitting.compute_output_shape
+    __call__, compute_output_shape = fitting.call_checked, fitting.compute_output_shape
     compute_loss = stateless_compute_loss = fitting.refused(
         "loss of predictions", "evaluate gives the losses of its players"
     )

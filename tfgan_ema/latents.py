@@ -11,7 +11,7 @@ from keras import ops
 
 from tfgan_ema import engines
 from tfgan_ema.engines import Engine, Tensor
-from tfgan_ema.errors import UsageError, unknown, whole
+from tfgan_ema.errors import UsageError, number, one_of, whole
 from tfgan_ema.parts import Part
 
 
@@ -67,19 +67,14 @@ class Draws:
 
 def check_truncation(truncation: float | None) -> None:
     """Raises `UsageError` unless the threshold is ``None`` or a positive finite number."""
-    if truncation is not None and not (0 < truncation < math.inf):
-        raise UsageError(
-            f"truncation {truncation}: expected a threshold above 0 (1 cuts at one standard "
-            "deviation), or none."
-        )
+    if truncation is not None:
+        also = ", or none; 1 cuts at one standard deviation"
+        number("truncation", truncation, "(0, inf)", also)
 
 
-def checked_seed(seed: Any) -> int:
-    """A seed as Python's integer; raises `UsageError` unless it is one of 64 bits."""
-    seed = whole("seed", seed, least=None)
-    if not -(2**63) <= seed < 2**63:
-        raise UsageError(f"seed {seed}: expected a whole number from -2^63 to 2^63 - 1.")
-    return seed
+def _whole_dim(prior: Any) -> None:
+    """Checks the dimension of a prior when it is made."""
+    object.__setattr__(prior, "dim", whole("latent dimension", prior.dim))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +86,7 @@ class Normal(Part):
     """
 
     dim: int
+    __post_init__ = _whole_dim
 
     def draw(self, rows: int, draws: Draws, truncation: float | None = None) -> Tensor:
         """float32 [rows, dim]."""
@@ -106,6 +102,7 @@ class Hypersphere(Part):
     """z uniform on the sphere of radius sqrt(dim): a normal draw over its root mean square."""
 
     dim: int
+    __post_init__ = _whole_dim
 
     def draw(self, rows: int, draws: Draws, truncation: float | None = None) -> Tensor:
         """float32 [rows, dim]."""
@@ -119,6 +116,7 @@ class Uniform(Part):
     """z uniform in [-1, 1]^dim."""
 
     dim: int
+    __post_init__ = _whole_dim
 
     def draw(self, rows: int, draws: Draws, truncation: float | None = None) -> Tensor:
         """float32 [rows, dim]."""
@@ -131,6 +129,7 @@ class Constant(Part):
     """z = 1: the prior of a generator that is a single point, as in the Dirac-GAN."""
 
     dim: int = 1
+    __post_init__ = _whole_dim
 
     def draw(self, rows: int, draws: Draws, truncation: float | None = None) -> Tensor:
         """float32 [rows, dim]."""
@@ -156,6 +155,4 @@ def get(name: str, dim: int) -> Normal | Hypersphere | Uniform | Constant:
     Raises:
         UsageError: no such prior, or a dimension below 1.
     """
-    if name not in _PRIORS:
-        raise unknown("latent prior", name, _PRIORS)
-    return _PRIORS[name](whole("latent dimension", dim))
+    return _PRIORS[one_of("latent prior", name, _PRIORS)](dim)

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from tfgan_ema.engines import Engine, Tensor
-from tfgan_ema.errors import UsageError, whole
+from tfgan_ema.errors import UsageError, number, one_of, whole
 from tfgan_ema.parts import Part
 
 FOLLOW = ("slow", "fast")
@@ -51,16 +51,13 @@ class Lookahead(Part, keras.layers.Layer):
         """
         super().__init__(name=name, trainable=False, dtype="float32")
         self.k = whole("Lookahead k", k)
-        if not 0 < alpha <= 1:
-            raise UsageError(f"Lookahead alpha {alpha}: expected a share in (0, 1], e.g. 0.5.")
-        if averages not in FOLLOW:
-            raise UsageError(f"Lookahead averages {averages!r}: expected 'slow' or 'fast'.")
         self.super_slow = None if super_slow is None else whole("Lookahead super_slow", super_slow)
         if self.super_slow and (self.super_slow % self.k or self.super_slow == self.k):
             raise UsageError(
                 f"Lookahead super_slow {super_slow}: expected a larger multiple of k {k}."
             )
-        self.alpha, self.averages = float(alpha), averages
+        self.alpha = number("Lookahead alpha", alpha, "(0, 1]", ", e.g. 0.5")
+        self.averages = one_of("Lookahead averages", averages, FOLLOW)
 
     def follow(self, fast: Sequence[keras.Variable]) -> None:
         """Makes slow copies of these weights, the trainable ones of both players."""

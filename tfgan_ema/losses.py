@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from keras import ops
 
 from tfgan_ema.alpha import alpha_loss, minimises_a_divergence
-from tfgan_ema.errors import UsageError, unknown
+from tfgan_ema.errors import UsageError, one_of
 from tfgan_ema.parts import Part
 
 BatchMean = Callable[[Any], Any]
@@ -287,8 +287,7 @@ class GANQP(Loss):
     generator_needs_real: ClassVar[bool] = True
 
     def __post_init__(self):
-        if self.distance not in ("l1", "l2"):
-            raise unknown("distance of gan_qp", self.distance, ("l1", "l2"))
+        one_of("distance of gan_qp", self.distance, ("l1", "l2"))
         usual = "is not positive and finite; 10 is usual"
         _check(self, "gan_qp", "weight", lambda x: 0 < x < math.inf, usual)
 
@@ -350,8 +349,7 @@ def get(loss: str | Loss, **options) -> Loss:
                 "name the loss, or set them there."
             )
         return loss
-    if not isinstance(loss, str) or loss not in _LOSSES:
-        raise unknown("loss", loss, _LOSSES)
+    one_of("loss", loss, _LOSSES)
     fields = dataclasses.fields(_LOSSES[loss])
     known = [field.name for field in fields]
     takes = f"it takes {', '.join(known) or 'none'}"
@@ -374,7 +372,7 @@ def _check(
     """Makes an option of a frozen loss a float; raises `UsageError` unless the number fits."""
     value = getattr(loss, option)
     try:
-        number = float(value)
+        number = float(None if isinstance(value, bool) else value)
     except (TypeError, ValueError):
         raise UsageError(f"{name}: {option}={value!r} is not a number.") from None
     if not fits(number):

@@ -12,7 +12,7 @@ from keras import ops
 
 from tfgan_ema.controllers import Controller
 from tfgan_ema.engines import Engine, Tensor
-from tfgan_ema.errors import UsageError, whole
+from tfgan_ema.errors import UsageError, number, one_of, whole
 from tfgan_ema.latents import Draws
 from tfgan_ema.parts import Part
 
@@ -76,14 +76,10 @@ class LeakyEMA(Part, keras.layers.Layer):
             UsageError: a value out of range.
         """
         super().__init__(name=name, trainable=False, dtype="float32")
-        if not 0 <= beta < 1:
-            raise UsageError(
-                f"LeakyEMA beta {beta}: expected a share in [0, 1); at 1 no real image is left."
-            )
+        beta = number("LeakyEMA beta", beta, "[0, 1)", "; at 1 no real image is left")
         if start_step != "auto":
             start_step = whole("LeakyEMA start_step", start_step, 0, ", or 'auto'")
-        if mode not in MODES:
-            raise UsageError(f"LeakyEMA mode {mode!r}: expected one of {', '.join(MODES)}.")
+        one_of("LeakyEMA mode", mode, MODES)
         if (mode == "async_model") != callable(model):
             raise UsageError(
                 f"LeakyEMA mode {mode!r} with model {model!r}: `async_model`, and only it, needs a "
@@ -94,9 +90,8 @@ class LeakyEMA(Part, keras.layers.Layer):
                 f"LeakyEMA adaptive {adaptive}, ramp {ramp}, per_image {per_image}, mode {mode!r}: "
                 "an adaptive leak has no ramp, and same_top_k ranks a whole batch."
             )
-        if ramp < 0:
-            raise UsageError(f"LeakyEMA ramp {ramp}: expected a number of steps >= 0.")
-        self.beta, self.mode, self.average, self.ramp = float(beta), mode, average, int(ramp)
+        self.beta, self.mode, self.average = beta, mode, average
+        self.ramp = whole("LeakyEMA ramp", ramp, 0)
         self.start_step, self.auto, self.model = start_step, start_step == "auto", model
         self.adaptive, self.target, self.per_image = adaptive, target, per_image
         self.controller = None
@@ -309,12 +304,9 @@ class TopK(Part):
         Raises:
             UsageError: a value out of range.
         """
-        for key, value in (("least", least), ("decay", decay)):
-            if not 0 < value <= 1:
-                raise UsageError(f"TopK {key} {value}: expected a share in (0, 1].")
-        if every < 1:
-            raise UsageError(f"TopK every {every}: expected at least 1 generator step.")
-        self.least, self.decay, self.every = least, decay, every
+        self.least = number("TopK least", least, "(0, 1]")
+        self.decay = number("TopK decay", decay, "(0, 1]")
+        self.every = whole("TopK every", every)
 
     def __call__(self, engine: Engine, logits: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [n] through which only the best rows pass gradients, and the factor B/k.

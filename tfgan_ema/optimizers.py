@@ -12,7 +12,7 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from tfgan_ema import engines
-from tfgan_ema.errors import UsageError, unknown
+from tfgan_ema.errors import UsageError, number, one_of, unknown, whole
 from tfgan_ema.parts import Part
 
 _register = keras.saving.register_keras_serializable(package="tfgan_ema")
@@ -57,7 +57,7 @@ class OptimisticSGD(keras.optimizers.Optimizer):
     """
 
     def __init__(self, learning_rate: float | LearningRateSchedule = 0.01, **kwargs: Any):
-        super().__init__(learning_rate=learning_rate, **kwargs)
+        super().__init__(learning_rate=_checked_rate(learning_rate), **kwargs)
 
     def build(self, variables: list) -> None:
         if self.built:
@@ -99,10 +99,10 @@ class OptimisticAdam(keras.optimizers.Optimizer):
         epsilon: float = 1e-8,
         **kwargs: Any,
     ):
-        super().__init__(learning_rate=learning_rate, **kwargs)
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
+        super().__init__(learning_rate=_checked_rate(learning_rate), **kwargs)
+        self.beta_1 = number("beta_1", beta_1, "[0, 1)")
+        self.beta_2 = number("beta_2", beta_2, "[0, 1)")
+        self.epsilon = number("epsilon", epsilon, "[0, inf)")
 
     def build(self, variables: list) -> None:
         if self.built:
@@ -138,6 +138,11 @@ class OptimisticAdam(keras.optimizers.Optimizer):
         return {**super().get_config(), **moments}
 
 
+def _checked_rate(rate: Any) -> Any:
+    """A learning rate, unless it is a schedule or a variable, checked."""
+    return rate if callable(rate) or hasattr(rate, "dtype") else number("rate", rate, "[0, inf)")
+
+
 def _one_minus_power(beta: float, step):
     """1 - beta^step, without the cancellation that costs float32 four digits at beta = 0.999."""
     return -ops.expm1(step * (math.log(beta) if beta > 0 else -math.inf))
@@ -160,14 +165,14 @@ class LinearDecay(Part, LearningRateSchedule):
     """
 
     def __init__(self, initial: float, steps: int, start: int = 0, end: float = 0.0):
-        if not 0 <= start < steps:
+        if not whole("decay_start", start, 0) < whole("decay_steps", steps):
             raise UsageError(
                 f"linear decay from step {start} to step {steps} goes nowhere; "
                 "expected 0 <= start < steps."
             )
-        if not (0 <= initial < math.inf and 0 <= end < math.inf):
-            raise UsageError(f"linear decay from {initial} to {end}: rates must be finite, >= 0.")
-        self.initial, self.steps, self.start, self.end = initial, steps, start, end
+        self.initial = number("initial rate", initial, "[0, inf)")
+        self.end = number("rate at the end", end, "[0, inf)")
+        self.steps, self.start = steps, start
 
     def __call__(self, step):
         """The rate of the update number ``step``, counted from 0: a float32 scalar."""
@@ -184,9 +189,7 @@ class WarmUp(Part, LearningRateSchedule):
     """
 
     def __init__(self, peak: float | LearningRateSchedule, steps: int):
-        if steps < 1:
-            raise UsageError(f"warm-up over {steps} steps; expected at least 1.")
-        self.peak, self.steps = peak, steps
+        self.peak, self.steps = _checked_rate(peak), whole("warm-up steps", steps)
 
     def __call__(self, step):
         """The rate of the update number ``step``, counted from 0: a float32 scalar."""
@@ -266,8 +269,7 @@ def lazy_rescaled(config: str | Mapping[str, Any], interval: int) -> dict[str, A
     Raises:
         UsageError: the interval is no positive integer, or as in :func:`get`.
     """
-    if not isinstance(interval, int) or interval < 1:
-        raise UsageError(f"lazy interval {interval!r}; expected a whole number of updates >= 1.")
+    whole("lazy interval", interval)
     c = interval / (interval + 1)
     kind, options = _parse(config)
     rates = {key: options[key] * c for key in ("learning_rate", "decay_end") if key in options}
@@ -279,12 +281,16 @@ def lazy_rescaled(config: str | Mapping[str, Any], interval: int) -> dict[str, A
 def _parse(config: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The kind of a configuration and its options, checked and completed, without ``None``."""
     config = {"kind": config} if isinstance(config, str) else config
+    if not hasattr(config, "items"):
+        raise UsageError(
+            f"optimizer {config!r}: expected a Keras optimizer, or a dictionary such as "
+            "{'kind': 'adam', 'learning_rate': 2e-4}."
+        )
     options = {key: value for key, value in config.items() if value is not None}
     kind = options.pop("kind", None)
     if kind is None:
         raise UsageError(f"optimizer {options} has no kind; known: {', '.join(names())}.")
-    if kind not in _OPTIMIZERS:
-        raise unknown("optimizer", kind, names())
+    one_of("optimizer", kind, names())
     defaults = _defaults(_OPTIMIZERS[kind])
     known = {*defaults, *_STEPS, "decay_end"}
     for key in options:
@@ -303,7 +309,7 @@ def _defaults(optimizer: type[keras.optimizers.Optimizer]) -> dict[str, Any]:
 def _checked(kind: str, key: str, value: Any) -> Any:
     """The value if it is in range; numbers as floats, on which Keras insists."""
     try:
-        number = float(value)
+        number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         number = math.nan
     if key in _FLAGS:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfgan_ema import averaging, checkpoint, guards, profiles
+from tfgan_ema import averaging, checkpoint, guards, profiles, reading
 from tfgan_ema.callbacks import Periodic
 from tfgan_ema.engines import devices
 from tfgan_ema.errors import UsageError

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfgan_ema.errors import UsageError
+from tfgan_ema.errors import UsageError, number
 
 WIDEST = 1 / math.sqrt(12)  # of the uniform profile, whose exponent is 0
 
@@ -26,8 +26,7 @@ def exponent(sigma: float) -> float:
     Raises:
         UsageError: a width out of range.
     """
-    if not 0 < sigma < WIDEST:
-        raise UsageError(f"sigma {sigma}: expected a width in (0, {WIDEST:.4f}), e.g. 0.05.")
+    sigma = number("sigma", sigma, "(0, 0.2886)", ", the width, e.g. 0.05")  # below WIDEST
     inverse = sigma**-2
     roots = np.roots([1.0, 7.0, 16.0 - inverse, 12.0 - inverse])
     return float(max(root.real for root in roots))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ml_collections import ConfigDict
 
 from tfgan_ema import files, reading, run_record
-from tfgan_ema.errors import UsageError, build, unknown
+from tfgan_ema.errors import UsageError, build
 
 if TYPE_CHECKING:
     from tfgan_ema.data import Source
@@ -72,7 +72,7 @@ def load_source(config: ConfigDict, name: str | None = None) -> Source:
     source = data.load_first(
         [name] if name else [known for known in (chosen.name, chosen.fallback) if known],
         split=chosen.split,
-        image_size=_image_size(config),
+        image_size=_image_size(config, name or chosen.name),
         channels=chosen.channels,
         data_dir=chosen.data_dir,
         labels=chosen.labels,
@@ -93,9 +93,9 @@ def outline(config: ConfigDict, name: str | None = None) -> Source:
     from tfgan_ema.data import catalog, sets
 
     chosen, name = config.data, name or config.data.name
+    data.check(name, chosen.split)
     kind, _, argument = name.partition(":")
-    is_folder = Path(argument).expanduser().is_dir()
-    if is_folder if kind == "folder" else data.on_disk(name, chosen.data_dir):
+    if data.on_disk(name, chosen.data_dir):
         return load_source(config, name)
     shape, names = (None, None, None), None
     if kind == "tfds":
@@ -105,7 +105,7 @@ def outline(config: ConfigDict, name: str | None = None) -> Source:
         shape, names = features[image].shape, label and tuple(features[label].names)
     elif kind in sets.SETS:
         shape, names = sets.SETS[kind].shape, sets.SETS[kind].class_names
-    size = _image_size(config) or shape[0]
+    size = _image_size(config, name) or shape[0]
     if size is None:
         return load_source(config, name)  # which asks for a size
     samples = np.zeros((0, size, size, chosen.channels or shape[2] or 3), "uint8")
@@ -114,12 +114,14 @@ def outline(config: ConfigDict, name: str | None = None) -> Source:
     return source.require_labels() if chosen.labels else source
 
 
-def _image_size(config: ConfigDict) -> int | None:
-    """What is configured, or else what the network of the zoo expects."""
+def _image_size(config: ConfigDict, name: str) -> int | None:
+    """What is configured, or else what the network of the zoo expects of images."""
     import zoo
+    from tfgan_ema import data
 
     kind = config.network.kind
-    return config.data.image_size or (None if ":" in kind else zoo.entry(kind).image_size)
+    free = ":" in kind or name in data.MIXTURES
+    return config.data.image_size or (None if free else zoo.entry(kind).image_size)
 
 
 def build_gan(config: ConfigDict, shape: tuple[int, ...], num_classes: int | None) -> GAN:
@@ -139,8 +141,6 @@ def build_gan(config: ConfigDict, shape: tuple[int, ...], num_classes: int | Non
     from tfgan_ema import augment, averaging, latents, losses, penalties
     from tfgan_ema.gan import GAN
 
-    if config.precision not in PRECISIONS:
-        raise unknown("precision", config.precision, PRECISIONS)
     keras.mixed_precision.set_global_policy(PRECISIONS[config.precision])
     keras.utils.set_random_seed(config.seed)
     parts = plain(config)
@@ -197,6 +197,8 @@ def _build(label: str, options: Mapping[str, Any] | None, get: Callable, **given
         given = {key: value for key, value in given.items() if key in takes}
     else:
         get = functools.partial(get, kind)
+    for key in given.keys() & options.keys():
+        raise UsageError(f"{label}.{key} {options[key]!r}: it follows from the data; leave it out.")
     try:
         return get(**given, **options)
     except TypeError as error:  # for example a text where a number was expected

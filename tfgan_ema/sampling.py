@@ -6,7 +6,8 @@ first ones, and every backend, device and exported model draws the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from keras import ops
 
 from tfgan_ema import latents, validation
 from tfgan_ema.engines import Tensor, devices
-from tfgan_ema.errors import UsageError
+from tfgan_ema.errors import check_memory, checked_seed, whole
 from tfgan_ema.latents import Draws
 from tfgan_ema.players import call_generator, draw_inputs
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tfgan_ema.gan import GAN
 
 CHUNK = 64  # rows that are generated at once
+STREAMED = 64 * CHUNK  # rows of a part of `stream`
 
 
 def chunk_of(gan: GAN, generator: keras.Model, truncation: float | None = None) -> Callable:
@@ -107,9 +109,36 @@ def sample(
     Raises:
         UsageError: a value out of range.
     """
-    if count < 0:
-        raise UsageError(f"count {count}: expected 0 or more samples.")
-    seed = latents.checked_seed(seed)
+    size = math.prod(length or 1 for length in gan.form.shape or ())
+    check_memory(f"count {count}", whole("count", count, 0, most=None) * size)
+    draw = _sampler(gan, count, seed, average, truncation, labels)
+    return draw(0, count)
+
+
+def stream(
+    gan: GAN,
+    count: int,
+    seed: int = 0,
+    *,
+    average: int | str = 0,
+    truncation: float | None = None,
+    labels: Any = None,
+) -> Iterator[np.ndarray]:
+    """The samples of `sample`, `STREAMED` at a time; values are checked before the first."""
+    draw = _sampler(gan, whole("count", count, 0), seed, average, truncation, labels)
+    return (draw(first, min(STREAMED, count - first)) for first in range(0, count, STREAMED))
+
+
+def _sampler(
+    gan: GAN,
+    count: int,
+    seed: int,
+    average: int | str,
+    truncation: float | None,
+    labels: Any,
+) -> Callable[[int, int], np.ndarray]:
+    """``draw(first, rows)``: some of ``count`` samples, from a multiple of `CHUNK` on."""
+    seed = checked_seed(seed)
     latents.check_truncation(truncation)
     labels = validation.checked_labels(labels, count, gan.num_classes)
     generator = gan.ready_generator(average)
@@ -117,7 +146,12 @@ def sample(
     if key not in gan.samplers:
         chunk = chunk_of(gan, generator, truncation)
         gan.samplers[key] = gan.engine.compile_sampler(generator, chunk, CHUNK)
-    return gan.samplers[key](count, seed, labels)
+
+    def draw(first: int, rows: int) -> np.ndarray:
+        given = None if labels is None else labels[first : first + rows]
+        return gan.samplers[key](first // CHUNK, rows, seed, given)
+
+    return draw
 
 
 def generate(gan: GAN, latent: Any, labels: Any = None, *, average: int | str = 0) -> np.ndarray:
@@ -134,8 +168,11 @@ def generate(gan: GAN, latent: Any, labels: Any = None, *, average: int | str = 
 def discriminate(gan: GAN, images: Any, labels: Any = None) -> np.ndarray:
     """Logits, float32 [n], for images as uint8 or in [-1, 1]."""
     images = np.asarray(images)
-    if images.dtype == np.uint8:
-        images = images.astype("float32") / 127.5 - 1
+    gan.form.check(images.dtype.name, images.shape[1:])
+    scaled = images.dtype == np.uint8 and gan.form.of_images
+    images = validation.as_floats("images", images)
+    if scaled:
+        images = images / 127.5 - 1
     labels = validation.checked_labels(labels, len(images), gan.num_classes)
     logits = [np.zeros(0, "float32")]
     for first in range(0, len(images), CHUNK):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ml_collections import ConfigDict
 
 from tfgan_ema import files, runs
-from tfgan_ema.errors import UsageError, unknown
+from tfgan_ema.errors import UsageError, check_memory, unknown
 
 if TYPE_CHECKING:
     from keras.callbacks import Callback
@@ -64,18 +65,22 @@ def train(
             f"batch_size {config.batch_size} over {replicas} replicas and accumulate "
             f"{config.accumulate}: it must be divisible by their product."
         )
-    load = runs.outline if dry_run else runs.load_source
-    source = load(config, run["data"]["name"] if run else None)
-    num_classes = source.num_classes if config.data.labels else None
-    with strategy.scope():
-        gan = runs.build_gan(config, source.shape, num_classes)
-    evaluator = _evaluator(config, source, load) if config.evaluate_every else None
+    name = run["data"]["name"] if run else None
+    source = runs.outline(config, name)
+    gan, num_classes, evaluator = _parts(config, source, strategy, runs.outline)
     snapshots = _snapshots(config, gan)
-    own = [runs.imported("callback", path)() for path in config.callbacks or ()]
+    own = [_own_callback(path) for path in config.callbacks or ()]
     if dry_run:
         _describe(config, gan, source)
         print(snapshots, end="")
         return 0
+    if not source.count:  # all else is right: now they may be downloaded
+        source = runs.load_source(config, name)
+        gan, num_classes, evaluator = _parts(config, source, strategy, runs.load_source)
+    check_memory(
+        f"batch_size {config.batch_size}",
+        4 * config.n_dis * config.batch_size * math.prod(source.shape),
+    )
     workdir, chief = Path(workdir), devices.is_chief(gan)
     with files.claim(workdir) if chief else contextlib.nullcontext():
         if chief:
@@ -136,6 +141,25 @@ def _fit(gan: GAN, batches: Any, steps: int, workdir: Path, watching: list[Callb
         return 128 + stop.number
     print(f"done: {workdir}")
     return 0
+
+
+def _parts(
+    config: ConfigDict, source: Source, strategy: Any, load: Callable[..., Source]
+) -> tuple[GAN, int | None, Evaluator | None]:
+    """What is made from a configuration for a data set: the GAN, its classes, what scores it."""
+    num_classes = source.num_classes if config.data.labels else None
+    with strategy.scope():
+        gan = runs.build_gan(config, source.shape, num_classes)
+    return gan, num_classes, _evaluator(config, source, load) if config.evaluate_every else None
+
+
+def _own_callback(path: str) -> Callback:
+    from keras.callbacks import Callback
+
+    made = runs.imported("callback", path)()
+    if not isinstance(made, Callback):
+        raise UsageError(f"callback {path!r}: expected a class of keras.callbacks.Callback.")
+    return made
 
 
 def _evaluator(config: ConfigDict, source: Source, load: Callable[..., Source]) -> Evaluator:

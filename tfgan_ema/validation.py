@@ -14,7 +14,7 @@ from keras import activations, ops
 
 from tfgan_ema import engines
 from tfgan_ema.adapt import class_indices
-from tfgan_ema.errors import UsageError
+from tfgan_ema.errors import UsageError, one_of
 from tfgan_ema.optimizers import computes_in_float16
 from tfgan_ema.players import call_generator
 
@@ -24,17 +24,30 @@ if TYPE_CHECKING:
 UPDATE_ORDERS = ("alternating", "g_first", "simultaneous")
 
 
-def check_kinds(averages: Any, penalties: Any, leak: Any) -> None:
+def check_kinds(
+    averages: Any,
+    penalties: Any = (),
+    leak: Any = None,
+    augment: Any = (),
+    top_k: Any = None,
+    lookahead: Any = None,
+) -> None:
     """Refuses shorthand, and says what to write."""
     for name, given, method, example in (
         ("averages", averages, "rate", "tg.EMA(0.999)"),
         ("penalties", penalties, "name", "tg.penalties.R1(10.0)"),
+        ("augment", augment, "__call__", "tg.DiffAugment()"),
     ):
         listed = isinstance(given, Sequence) and not isinstance(given, str)
         if not listed or not all(hasattr(each, method) for each in given):
             raise UsageError(f"{name}={given!r}: expected a list of objects, e.g. [{example}].")
-    if leak is not None and not hasattr(leak, "needs_average"):
-        raise UsageError(f"leak={leak!r}: expected None or an object, e.g. tg.LeakyEMA(0.5).")
+    for name, given, method, example in (
+        ("leak", leak, "needs_average", "tg.LeakyEMA(0.5)"),
+        ("top_k", top_k, "__call__", "tg.TopK(0.5)"),
+        ("lookahead", lookahead, "follow", "tg.Lookahead()"),
+    ):
+        if given is not None and not hasattr(given, method):
+            raise UsageError(f"{name}={given!r}: expected None or an object, e.g. {example}.")
 
 
 def check_parts(gan: GAN, *, networks: bool = True) -> None:
@@ -48,10 +61,7 @@ def check_parts(gan: GAN, *, networks: bool = True) -> None:
 
 
 def _check_schedule(gan: GAN) -> None:
-    if gan.update_order not in UPDATE_ORDERS:
-        raise UsageError(
-            f"update_order {gan.update_order!r}: expected one of {', '.join(UPDATE_ORDERS)}."
-        )
+    one_of("update_order", gan.update_order, UPDATE_ORDERS)
     if gan.update_order == "simultaneous" and (gan.n_dis > 1 or gan.accumulate > 1):
         raise UsageError(
             f"update_order='simultaneous' with n_dis {gan.n_dis}, accumulate {gan.accumulate}: "
@@ -187,15 +197,29 @@ def checked_labels(labels: Any, count: int, num_classes: int | None) -> np.ndarr
 
 def checked_inputs(gan: GAN, latent: Any, labels: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Latents float32 [n, d] and labels int32 [n] that the generator takes."""
-    latent = np.asarray(latent, "float32")
-    if latent.shape[1:] != (gan.latent.dim,):
+    latent = as_floats("latents", latent)
+    check_latents(gan, latent, labels)
+    return latent, checked_labels(labels, len(latent), gan.num_classes)
+
+
+def check_latents(gan: GAN, latent: Any, labels: Any) -> None:
+    """The shape of latents, which may be symbolic, and whether labels are there."""
+    shape = tuple(getattr(latent, "shape", ()))
+    if len(shape) != 2 or shape[1] != gan.latent.dim:
         raise UsageError(
-            f"latents of shape {latent.shape}: expected (n, {gan.latent.dim}), as latent="
+            f"latents of shape {shape}: expected (n, {gan.latent.dim}), as latent="
             f"{gan.latent.dim} says."
         )
     if labels is None and gan.num_classes is not None:
         raise UsageError(f"latents without labels: give one of {gan.num_classes} classes for each.")
-    return latent, checked_labels(labels, len(latent), gan.num_classes)
+
+
+def as_floats(name: str, values: Any) -> np.ndarray:
+    """Values as an array of float32, whatever array or tensor they come in."""
+    try:
+        return np.asarray(values, "float32")
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name} of type {type(values).__name__}: expected numbers.") from error
 
 
 def check_range(name: str, least: float, most: float, low: float, high: float) -> None:
@@ -207,7 +231,8 @@ def check_range(name: str, least: float, most: float, low: float, high: float) -
             f"images from {least:.4g} to {most:.4g}: expected floats in [-1, 1], or uint8; rescale "
             "them, from [0, 255] by x / 127.5 - 1."
         )
-    raise UsageError(f"{name} from {least:g} to {most:g}: expected {low:g} to {high:g}.")
+    expected = f"{low:g} to {high:g}" if np.isfinite(low) else "finite numbers"
+    raise UsageError(f"{name} from {least:g} to {most:g}: expected {expected}.")
 
 
 def check_precision(gan: GAN) -> None:

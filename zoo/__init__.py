@@ -11,7 +11,7 @@ import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tfgan_ema.errors import UsageError, unknown
+from tfgan_ema.errors import UsageError, check_memory, number, one_of, unknown, whole
 from zoo.shipped import load as load
 
 if TYPE_CHECKING:
@@ -114,9 +114,14 @@ def names() -> list[str]:
 
 def entry(name: str) -> Entry:
     """The catalogue's row for ``name``; raises `UsageError` if there is none."""
-    if name not in CATALOGUE:
-        raise unknown("network", name, CATALOGUE)
-    return CATALOGUE[name]
+    return CATALOGUE[one_of("network", name, CATALOGUE)]
+
+
+def _check_size(row: Entry, image_size: int | None, width: float) -> None:
+    """Refuses networks, and images, that the machine has no memory for."""
+    check_memory(f"width {width:g}", 4 * sum(row.parameters) * width**2)
+    if image_size is not None:  # the layer after the latent alone takes about a kilobyte a pixel
+        check_memory(f"image_size {image_size}", 1024 * image_size**2 * width)
 
 
 def build(
@@ -149,12 +154,12 @@ def build(
             network without a conditional form.
     """
     row = entry(name)
-    if width <= 0:
-        raise UsageError(f"width {width!r}: expected a number > 0; 1 is the recipe's width.")
-    if num_classes is not None and num_classes < 1:
-        raise UsageError(f"num_classes {num_classes!r}: expected at least 1, or None.")
+    width = number("width", width, "(0, inf)", "; 1 is the recipe's width")
+    num_classes = None if num_classes is None else whole("num_classes", num_classes)
+    image_size = None if image_size is None else whole("image_size", image_size)
     if row.image_size is None and image_size is not None:
         raise UsageError(f"image_size {image_size!r}: {name} makes points, not images.")
+    _check_size(row, image_size, width)
     if row.image_size is not None and channels not in (1, 3):
         raise UsageError(f"channels {channels!r}: expected 1 (grey) or 3 (RGB).")
     builder = importlib.import_module(f"zoo.{row.family}").build

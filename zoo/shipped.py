@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfgan_ema import reading
-from tfgan_ema.errors import unknown
+from tfgan_ema.errors import one_of
 
 if TYPE_CHECKING:
     from tfgan_ema.export import ExportedGenerator
@@ -26,9 +26,7 @@ def names() -> list[str]:
 
 def folder(name: str) -> Path:
     """The folder of a model; raises `UsageError` if there is none of that name."""
-    if name not in names():
-        raise unknown("shipped model", name, names())
-    return FOLDER / name
+    return FOLDER / one_of("shipped model", name, names())
 
 
 def card(name: str) -> dict[str, Any]:

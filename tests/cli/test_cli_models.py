@@ -5,7 +5,7 @@ import pytest
 
 import zoo
 from tfgan_ema import export
-from tfgan_ema.cli import main
+from tfgan_ema.cli import main, sample
 
 CONDITIONAL = "sngan_fashion_mnist"
 
@@ -23,6 +23,21 @@ def test_a_label_is_the_name_or_the_number_of_a_class(tmp_path):
         words = ["--count=3", "--seed=4", f"--label={label}", f"--out={out}"]
         assert run("sample", f"--model={CONDITIONAL}", *words) == 0
         np.testing.assert_array_equal(np.load(out), expected)
+
+
+@pytest.mark.parametrize("count", [3, 150])
+def test_arrays_are_written_part_by_part(tmp_path, count):
+    rng = np.random.default_rng(0)
+    for images in (
+        rng.integers(0, 256, (count, 4, 4, 3), "uint8"),
+        rng.random((count, 2), "float32"),
+    ):
+        for name in ("a.npy", "a.NPZ"):
+            sample.write(tmp_path / name, iter(np.array_split(images, 2)), count)
+            loaded = np.load(tmp_path / name)
+            written = loaded if name == "a.npy" else loaded["images"]
+            np.testing.assert_array_equal(written, images)
+            assert written.dtype == images.dtype
 
 
 def test_a_shipped_model_is_exported_without_its_card(tmp_path, capsys):

@@ -264,14 +264,14 @@ def test_a_dry_run_writes_nothing(config, tmp_path, capsys):
         (["--config.loss.kind=hing"], "did you mean 'hinge'"),
         (["--config.network.kind=dcgan_23"], "did you mean 'dcgan_32'"),
         (["--config.network.widht=2"], "unknown option of dcgan_32 'widht'"),
-        (["--config.leak.beta=1.0"], "beta 1.0: expected a share in [0, 1)"),
+        (["--config.leak.beta=1.0"], "beta 1.0: expected a number in [0, 1)"),
         (["--config.leak.bta=0.5"], "did you mean 'beta'"),
-        (["--config.leak.beta=half"], "leak {'beta': 'half', 'start_step': 20}: a value has"),
+        (["--config.leak.beta=half"], "LeakyEMA beta 'half': expected a number in"),
         (["--config.top_k.leest=0.5"], "did you mean 'least'"),
         (["--config.averages.slow.decay=1.0"], "decay 1.0: expected a number in [0, 1)"),
         (["--config.averages.slow=0.9"], "slow 0.9: expected its options, or None"),
         (["--config.penalties.r3.weight=1"], "unknown penalty 'r3'"),
-        (["--config.penalties.r1.weight=big"], "r1 {'weight': 'big'}: a value has a wrong type"),
+        (["--config.penalties.r1.weight=big"], "r1 weight 'big': expected a number in [0, inf)"),
         (["--config.batch_size=0"], "batch_size 0"),
         (["--config.steps=0"], "steps 0"),
         (["--config.log_every=0"], "log_every 0: expected a whole number >= 1"),
@@ -290,7 +290,7 @@ def test_a_dry_run_writes_nothing(config, tmp_path, capsys):
         (["--config.callbacks=('json:x',)"], "callback 'json:x': json has no 'x'"),
         ([EVALUATED, "--config.evaluate.metrics=('fdi',)"], "did you mean 'fid'"),
         ([EVALUATED, "--config.evaluate.metrics=('w1',)"], "the data are images"),
-        ([EVALUATED, "--config.evaluate.samples=1"], "samples 1: expected at least 2"),
+        ([EVALUATED, "--config.evaluate.samples=1"], "evaluate.samples 1: expected a whole number"),
         (
             [EVALUATED, "--config.evaluate.best_metric=fdi"],
             "evaluate.best_metric 'fdi': did you mean",
@@ -302,7 +302,7 @@ def test_a_dry_run_writes_nothing(config, tmp_path, capsys):
         (["--strategy=tpu"], "no TPU answers"),
         (["--strategy=gpu"], "no GPU"),
         (["--strategy=multiworker"], "TF_CONFIG"),
-        (["--strategy=single"], "unknown strategy 'single'"),
+        (["--strategy=single"], "--strategy=single: choose one of these"),
         (["--stratgey=cpu"], "stratgey"),
         (["extra"], "unexpected argument"),
     ],
@@ -321,8 +321,7 @@ def test_wrong_input_is_one_line_exit_2_and_touches_nothing(
     assert len(lines) == 1
     assert message in lines[0]
     assert not workdir.exists()
-    if "folder:" not in words[0]:  # may come later, and is said not to be on disk
-        assert run_train(config, workdir, *words, "--dry_run") == 2
+    assert run_train(config, workdir, *words, "--dry_run") == 2
 
 
 def test_batch_must_divide_over_replicas(config, tmp_path, capsys):
@@ -437,14 +436,14 @@ def test_a_folder_with_other_files_is_refused(config, tmp_path, capsys):
         (
             sample,
             ["--workdir={1}", "--out={0}/m", "--seed=9223372036854775808"],
-            "seed 92233720368",
+            "--seed=9223372036854775808: expected",
         ),
         (export, ["--workdir={1}", "--out={0}/m", "--average=foo"], "average 'foo'"),
         (export, ["--workdir={1}", "--out={0}/m", "--step=7"], "no checkpoint of step 7"),
         (sample, ["--out={0}/m.png"], "give either --workdir"),
         (sample, ["--workdir={1}"], "--out is missing"),
         (sample, ["--workdir={1}", "--out={0}/m", "--count=0"], "--count=0"),
-        (sample, ["--workdir={1}", "--out={0}/m", "--truncation=-1"], "truncation -1"),
+        (sample, ["--workdir={1}", "--out={0}/m", "--truncation=-1"], "--truncation=-1: expected"),
         (sample, ["--workdir={1}", "--out={0}/m", "--label=1"], "unconditional"),
         (sample, ["--model={0}/none", "--out={0}/m"], "holds no SavedModel"),
         (sample, ["--model={0}/none", "--out={0}/m", "--step=3"], "--step belongs to --workdir"),

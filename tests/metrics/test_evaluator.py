@@ -204,7 +204,7 @@ def test_a_data_set_is_scored_in_order(source, images):
     scores = Evaluator(["fd_pixels"], source, samples=100, batch=30)(source)
     sampler = everything(images)
     assert scores == Evaluator(["fd_pixels"], source, samples=100, batch=30)(sampler)
-    with pytest.raises(UsageError, match="121: noise has 120 samples"):
+    with pytest.raises(UsageError, match="samples 121: noise has 120"):
         Evaluator(["fd_pixels"], source, samples=121)(source)
 
 

@@ -16,18 +16,18 @@ from pathlib import Path
 
 from tfgan_ema import command
 from tfgan_ema.cli import tables
-from tfgan_ema.errors import UsageError, whole
+from tfgan_ema.errors import UsageError
 
 FLAGS = command.new_flags(
-    ("sigma", float, None, "The width, in (0, 0.2887)."),
+    ("sigma", command.number("(0, 0.2886)"), None, "The width, in (0, 0.2887)."),
     ("at", list, [], "Generator step of the average, or several with --sweep; the last if none."),
     ("out", str, None, "Name of the average."),
     ("overwrite", bool, False, "Replace an average of that name."),
     ("sweep", str, None, "Widths to score, LEAST..MOST."),
-    ("widths", int, 8, "How many widths are scored."),
+    ("widths", command.whole(1, 1000), 8, "How many widths are scored."),
     ("metrics", list, ["fid"], "What they are scored by, see `tfgan-ema evaluate`."),
     ("reference", str, None, "What they are compared with; the training set unless given."),
-    ("samples", int, 10_000, "How many samples are scored."),
+    ("samples", command.whole(2), 10_000, "How many samples are scored."),
     ("plot", str, None, "PNG, PDF or SVG of the scores (--sweep)."),
 )
 
@@ -37,7 +37,10 @@ def _average(values: command.Flags, words: list[str]) -> None:
         raise UsageError(f"got {words or 'nothing'}: expected one WORKDIR of `tfgan-ema train`.")
     if (values.sigma is None) == (values.sweep is None):
         raise UsageError("give either --sigma=WIDTH --out=NAME, or --sweep=LEAST..MOST.")
+    from tfgan_ema import runs
+
     workdir = Path(words[0])
+    runs.read_run(workdir)  # a wrong folder is refused at once
     steps = [_step(text) for text in values.at]
     if values.sweep:
         _sweep(workdir, steps, values)
@@ -45,9 +48,8 @@ def _average(values: command.Flags, words: list[str]) -> None:
     if not values.out or len(steps) > 1:
         raise UsageError("--sigma makes one average: give it --out=NAME and at most one --at=STEP.")
     command.start_engine()
-    from tfgan_ema import posthoc, runs
+    from tfgan_ema import posthoc
 
-    runs.read_run(workdir)
     average = posthoc.synthesise(workdir, values.sigma, *steps)
     posthoc.keep(workdir, values.out, average, overwrite=values.overwrite)
     runs.load_run(workdir).average(values.out)  # it fits the run
@@ -85,7 +87,7 @@ def _widths(text: str, count: int) -> list[float]:
         profiles.exponent(sigma)
     if least >= most:
         raise UsageError(f"--sweep={text}: expected the smaller width first.")
-    return [float(f"{sigma:.4g}") for sigma in np.geomspace(least, most, whole("--widths", count))]
+    return [float(f"{sigma:.4g}") for sigma in np.geomspace(least, most, count)]
 
 
 def _step(text: str) -> int:

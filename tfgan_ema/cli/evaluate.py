@@ -8,8 +8,10 @@ is scored at each threshold of its truncated latent, and --plot draws the curves
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,16 +33,36 @@ FLAGS = command.new_flags(
     ),
     ("reference", str, None, "Data set, folder of images or statistics file."),
     ("metrics", list, ["fid"], "Names of metrics, or `list` to print them."),
-    ("count", int, None, "Number of samples (default: 10000, or all of a folder or data set)."),
-    ("reference_count", int, None, "Number of reference images (default: all)."),
+    (
+        "count",
+        command.whole(2),
+        None,
+        "Number of samples (default: 10000, or all of a folder or data set).",
+    ),
+    ("reference_count", command.whole(2), None, "Number of reference images (default: all)."),
     ("split", str, "train", "Split of the reference data set."),
     ("samples_split", str, "test", "Split of the scored data set."),
-    ("image_size", int, None, "Height and width of a folder's images (default: the reference's)."),
-    ("channels", int, None, "Channels of a folder's images, 1 or 3 (default: the reference's)."),
-    ("batch", int, 100, "Number of samples drawn at a time; another number draws other samples."),
-    ("seed", int, 0, "Seed of the samples."),
+    (
+        "image_size",
+        command.whole(),
+        None,
+        "Height and width of a folder's images (default: the reference's).",
+    ),
+    (
+        "channels",
+        command.CHANNELS,
+        None,
+        "Channels of a folder's images, 1 or 3 (default: the reference's).",
+    ),
+    (
+        "batch",
+        command.whole(),
+        100,
+        "Number of samples drawn at a time; another number draws other samples.",
+    ),
+    ("seed", command.whole(0, 2**63 - 1), 0, "Seed of the samples."),
     ("average", str, "0", "Index or name of a run's average, or `raw`."),
-    ("step", int, None, "Step of a run's checkpoint (default: the latest)."),
+    ("step", command.whole(0), None, "Step of a run's checkpoint (default: the latest)."),
     ("truncation", list, [], "Thresholds of a run's truncated normal latent."),
     ("device", str, "auto", "Where the metrics' networks run: cpu, gpu, tpu, or such as gpu:1."),
     ("out", str, None, "JSON file to write."),
@@ -52,9 +74,9 @@ FLAGS = command.new_flags(
 
 def _evaluate(values: command.Flags, positional: list[str]) -> None:
     from tfgan_ema.metrics import METRICS, Evaluator
+    from tfgan_ema.metrics.evaluator import MIXTURES
 
-    if positional:
-        raise UsageError(f"unexpected {positional[0]!r}: everything is given by flags.")
+    command.no_words(positional)
     if values.metrics == ["list"]:
         print("\n".join(METRICS))
         return
@@ -64,11 +86,14 @@ def _evaluate(values: command.Flags, positional: list[str]) -> None:
         raise UsageError("--plot draws truncation curves: give --truncation=0.3,0.5,1 too.")
     for name in ("out", "plot", "save_reference"):
         command.check_output(name, values[name].value)
-    scored, count = _scored(values)
+    if "modes" in values.metrics and values.reference not in MIXTURES:
+        raise UsageError(f"--metrics=modes: give --reference={' or '.join(MIXTURES)}.")
+    kind, path = _kind(values), Path(values.samples)
+    command.start_engine()
     evaluator = Evaluator(
         values.metrics,
         values.reference,
-        samples=values.count or count,
+        samples=values.count or (None if kind == "set" else 10_000),
         reference_samples=values.reference_count,
         batch=values.batch,
         seed=values.seed,
@@ -77,6 +102,7 @@ def _evaluate(values: command.Flags, positional: list[str]) -> None:
         data_dir=values.data_dir,
         progress=True,
     )
+    scored = {"run": _run, "model": _model, "set": _set}[kind](values, path)
     rows = [settings | evaluator(samples) for settings, samples in scored]
     tables.print_table([[name, *(f"{row[name]:.6g}" for row in rows)] for name in rows[0]])
     if values.save_reference:
@@ -85,7 +111,7 @@ def _evaluate(values: command.Flags, positional: list[str]) -> None:
         report = {
             "version": __version__,
             "samples": values.samples,
-            "count": evaluator.samples,
+            "count": evaluator.samples or scored[0][1].count,
             "seed": values.seed,
             "batch": values.batch,
             "reference": values.reference,
@@ -100,35 +126,55 @@ def _evaluate(values: command.Flags, positional: list[str]) -> None:
         save_truncation_curves(rows, values.plot)
 
 
-def _scored(values: command.Flags) -> tuple[list[tuple[dict, Sampler | Source]], int]:
-    """What is scored: pairs of settings and samples; and how many samples there are by default."""
+def _kind(values: command.Flags) -> str:
+    """What is scored: a ``run``, a ``model`` or a ``set``; refuses flags that belong to another."""
     path = Path(values.samples)
     if (path / "run.json").exists():
-        return _run(values, path), 10_000
-    if values.truncation or values.step is not None or values.average != "0":
-        raise UsageError(
-            f"--samples={path} is not a run: --truncation, --step and --average belong to the work "
-            "directory of `tfgan-ema train`."
-        )
-    if (path / "saved_model.pb").exists():
-        from tfgan_ema.export import load_generator
+        kind = "run"
+        _thresholds(values)
+    else:
+        kind = "model" if (path / "saved_model.pb").exists() else "set"
+        belong = f"belongs to the work directory of `tfgan-ema train`: --samples={path} is none"
+        command.given(values, ("truncation", "step", "average"), belong)
+    if kind != "set":
+        belong = f"belongs to a folder or a data set: --samples={path} is none"
+        command.given(values, ("image_size", "channels", "samples_split"), belong)
+    elif path.is_dir():
+        _check_folder(values, path)
+    else:
+        from tfgan_ema import data
 
-        return [({}, load_generator(path).sample)], 10_000
-    source = _folder(values, path) if path.is_dir() else _data_set(values)
-    return [({}, source)], source.count
+        with _as_samples(values):
+            data.check(values.samples, values.samples_split)
+    return kind
+
+
+def _thresholds(values: command.Flags) -> list[float]:
+    parse = command.number("(0, inf)").parse
+    try:
+        return [parse(text) for text in values.truncation]
+    except ValueError as error:
+        raise UsageError(f"--truncation={','.join(values.truncation)}: {error}") from None
+
+
+def _model(values: command.Flags, folder: Path) -> list[tuple[dict, Sampler]]:
+    from tfgan_ema.export import load_generator
+
+    return [({}, load_generator(folder).sample)]
+
+
+def _set(values: command.Flags, path: Path) -> list[tuple[dict, Source]]:
+    return [({}, _folder(values, path) if path.is_dir() else _data_set(values))]
 
 
 def _run(values: command.Flags, workdir: Path) -> list[tuple[dict, Sampler]]:
     from tfgan_ema.runs import load_run
 
-    try:
-        thresholds = [float(text) for text in values.truncation]
-    except ValueError:
-        raise UsageError(
-            f"--truncation={','.join(values.truncation)}: expected numbers such as 0.3,0.5,1."
-        ) from None
+    thresholds = _thresholds(values)
     gan = load_run(workdir, values.step)
-    sample = functools.partial(gan.sample, average=command.average(values.average))
+    average = command.average(values.average)
+    gan.average(average)  # an unknown one is refused at once
+    sample = functools.partial(gan.sample, average=average)
     if not thresholds:
         return [({}, sample)]
     return [({"truncation": t}, functools.partial(sample, truncation=t)) for t in thresholds]
@@ -137,16 +183,34 @@ def _run(values: command.Flags, workdir: Path) -> list[tuple[dict, Sampler]]:
 def _data_set(values: command.Flags) -> Source:
     from tfgan_ema import data
 
-    try:
+    with _as_samples(values):
         return data.load(
             values.samples, split=values.samples_split, image_size=values.image_size,
             channels=values.channels, data_dir=values.data_dir,
         )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _as_samples(values: command.Flags) -> Iterator[None]:
+    """Inside, an error about a data set says what else might have been meant."""
+    try:
+        yield
     except UsageError as error:
         raise UsageError(
             f"--samples={values.samples}: no folder of images, exported model or run, and no data "
             f"set either: {error}"
         ) from None
+
+
+def _check_folder(values: command.Flags, path: Path) -> None:
+    """A folder's images need a size: that of the flags or of the reference."""
+    name = values.reference or ""
+    if None in (values.image_size, values.channels) and (
+        not name or name.endswith(".npz") or name.startswith("folder:") or Path(name).is_dir()
+    ):
+        raise UsageError(
+            f"--samples={path}: give --image_size and --channels, or a data set as --reference."
+        )
 
 
 def _folder(values: command.Flags, path: Path) -> Source:
@@ -155,10 +219,6 @@ def _folder(values: command.Flags, path: Path) -> Source:
 
     size, channels, name = values.image_size, values.channels, values.reference
     if size is None or channels is None:
-        if not name or name.endswith(".npz") or name.startswith("folder:") or Path(name).is_dir():
-            raise UsageError(
-                f"--samples={path}: give --image_size and --channels, or a data set as --reference."
-            )
         shape = data.load(name, split=values.split, data_dir=values.data_dir).shape
         if len(shape) != 3:
             raise UsageError(f"--reference={name} holds points: a folder holds images.")

@@ -18,8 +18,18 @@ FLAGS = command.new_flags(
     ("model", str, None, "Folder of `tfgan-ema export`, or a model of `tfgan-ema zoo list`."),
     ("out", str, None, "The SavedModel's folder."),
     ("average", str, "0", "Index or name of an average, or `raw` (--workdir)."),
-    ("truncation", float, None, "Threshold of a truncated normal latent (--workdir)."),
-    ("step", int, None, "Step of the checkpoint; the latest unless given (--workdir)."),
+    (
+        "truncation",
+        command.number("(0, inf)"),
+        None,
+        "Threshold of a truncated normal latent (--workdir).",
+    ),
+    (
+        "step",
+        command.whole(0),
+        None,
+        "Step of the checkpoint; the latest unless given (--workdir).",
+    ),
     ("overwrite", bool, False, "Replace an existing SavedModel."),
 )
 
@@ -32,6 +42,7 @@ def _export(values: command.Flags, positional: list[str]) -> None:
     command.start_engine()
     from tfgan_ema import export, runs
 
+    export.check_target(Path(values.out), values.overwrite)
     if model:
         print(f"{values.model}: {export.copy(model, values.out, overwrite=values.overwrite)}")
         return
@@ -53,18 +64,19 @@ def model_folder(values: command.Flags, positional: list[str]) -> Path | None:
     Raises:
         UsageError: not one of the two, an unknown model, or what does not fit a model.
     """
-    if positional:
-        raise UsageError(f"unexpected argument {positional[0]!r}: flags only, see --help.")
+    command.no_words(positional)
     if (values.workdir is None) == (values.model is None):
         raise UsageError(
             "give either --workdir=DIR (a run) or --model=DIR (an exported model, or the name of a "
             "shipped one)."
         )
     if values.model is None:
+        from tfgan_ema import runs
+
+        runs.read_run(values.workdir)  # a wrong folder is refused at once
         return None
-    for name in ("average", "truncation", "step"):
-        if not values[name].using_default_value:
-            raise UsageError(f"--{name} belongs to --workdir: an exported model is fixed.")
+    belong = "belongs to --workdir: an exported model is fixed"
+    command.given(values, ("average", "truncation", "step"), belong)
     return shipped.locate(values.model)
 
 

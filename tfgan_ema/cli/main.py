@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from tfgan_ema import command
 from tfgan_ema.errors import unknown
 
 _LIBRARY, _LABORATORY = "tfgan_ema.cli", "tfgan_ema.lab.commands"
@@ -36,6 +37,8 @@ def usage() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code (0 done, 1 failed, 2 bad input)."""
+    if argv is None:
+        command.keep_writing()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())

@@ -1,20 +1,28 @@
 """usage: tfgan-ema sample (--workdir=DIR | --model=DIR|NAME) --count=64 --seed=0 --out=FILE_OR_DIR
 
 Draws samples of an averaged generator. The ending of --out decides the format: .png is one grid,
-.npy an array (uint8 [n, h, w, c]), anything else a folder of numbered PNG files.
+.npy an array (uint8 [n, h, w, c]), .npz a file of one array named images, a name without an ending
+a folder of numbered PNG files.
 """
 
 from __future__ import annotations
 
+import itertools
+import shutil
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from tfgan_ema import command
+from tfgan_ema import command, files
 from tfgan_ema.cli.export import model_folder
 from tfgan_ema.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
+
+GRID = 4096  # images that a picture may show
+_OTHER_ENDINGS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".zip", ".csv")
 
 FLAGS = command.new_flags(
     ("workdir", str, None, "Work directory of `tfgan-ema train`, of an origin that you trust."),
@@ -25,26 +33,42 @@ FLAGS = command.new_flags(
         "Folder of `tfgan-ema export`, or a model of `tfgan-ema zoo list`. A SavedModel is a "
         "program: give only one whose origin you trust.",
     ),
-    ("count", int, 64, "Number of samples."),
-    ("seed", int, 0, "Equal seeds give equal samples."),
-    ("out", str, None, "A .png, a .npy or a folder."),
+    ("count", command.whole(), 64, "Number of samples."),
+    ("seed", command.SEED, 0, "Equal seeds give equal samples."),
+    ("out", str, None, "A .png, a .npy, a .npz or a folder."),
     ("average", str, "0", "Index or name of an average, or `raw` (--workdir)."),
-    ("truncation", float, None, "Threshold of a truncated normal latent (--workdir)."),
+    (
+        "truncation",
+        command.number("(0, inf)"),
+        None,
+        "Threshold of a truncated normal latent (--workdir).",
+    ),
     ("label", str, None, "Name or number of the class of all samples (conditional models)."),
-    ("step", int, None, "Step of the checkpoint; the latest unless given (--workdir)."),
+    (
+        "step",
+        command.whole(0),
+        None,
+        "Step of the checkpoint; the latest unless given (--workdir).",
+    ),
 )
 
 
 def _sample(values: command.Flags, positional: list[str]) -> None:
     folder = model_folder(values, positional)
     if not values.out:
-        raise UsageError("--out is missing: a .png (grid), a .npy (array) or a folder.")
-    if values.count < 1:
-        raise UsageError(f"--count={values.count}: expected at least 1.")
+        raise UsageError("--out is missing: a .png (grid), a .npy or .npz (array) or a folder.")
     out = Path(values.out)
-    command.check_output("out", out, "file" if out.suffix in (".png", ".npy") else "folder")
+    ending = out.suffix.lower()
+    if ending in _OTHER_ENDINGS:
+        raise UsageError(f"--out={out}: expected .png, .npy, .npz or a folder.")
+    if ending == ".png" and values.count > GRID:
+        raise UsageError(
+            f"--count={values.count}: a picture shows at most {GRID} samples; let --out name a "
+            ".npy, a .npz or a folder."
+        )
+    command.check_output("out", out, "file" if ending in (".png", ".npy", ".npz") else "folder")
     command.start_engine()
-    from tfgan_ema import data, runs
+    from tfgan_ema import data, runs, sampling
 
     options: dict[str, Any] = {}
     if folder:
@@ -63,32 +87,64 @@ def _sample(values: command.Flags, positional: list[str]) -> None:
                 f"--label={values.label}: the generator is unconditional, leave it out."
             )
         options["labels"] = [data.label_of(values.label, names)] * values.count
-    images = model.sample(values.count, values.seed, **options)
-    write(out, images)
-    print(f"{len(images)} samples: {out}")
+    if folder:  # one request
+        parts = iter([model.sample(values.count, values.seed, **options)])
+    else:
+        parts = sampling.stream(model, values.count, values.seed, **options)
+    write(out, parts, values.count)
+    print(f"{values.count} samples: {out}")
 
 
-def write(out: Path, images: np.ndarray) -> None:
-    """Writes samples as a grid, an array or a folder of images, by the end of ``out``."""
+def write(out: Path, parts: Iterator[np.ndarray], count: int) -> None:
+    """Writes ``count`` samples, which come in parts, in the form that the end of ``out`` says."""
     import numpy as np
 
-    from tfgan_ema import files
     from tfgan_ema.data import png
 
-    if out.suffix == ".npy":
-        with files.replacing(out) as temporary, temporary.open("wb") as file:
-            # As np.save, whose error on a full disk does not say what it is.
-            images = np.ascontiguousarray(images)
-            header = np.lib.format.header_data_from_array_1_0(images)
-            np.lib.format.write_array_header_1_0(file, header)
-            file.write(images.data)
-    elif images.ndim == 2:
-        png.save_scatter(out if out.suffix == ".png" else out / "samples.png", images)
-    elif out.suffix == ".png":
-        png.save_grid(out, images)
+    first = next(parts)
+    parts = itertools.chain([first], parts)
+    ending = out.suffix.lower()
+    if ending in (".npy", ".npz"):
+        with files.replacing(out) as temporary:
+            _check_space(out, count * first[0].nbytes, temporary.parent)
+            if ending == ".npy":
+                with temporary.open("wb") as file:
+                    _write_array(file, parts, (count, *first.shape[1:]), first.dtype)
+            else:
+                with (
+                    zipfile.ZipFile(temporary, "w") as archive,
+                    archive.open("images.npy", "w", force_zip64=True) as file,
+                ):
+                    _write_array(file, parts, (count, *first.shape[1:]), first.dtype)
+    elif first.ndim == 2:
+        points = np.concatenate([*parts])
+        png.save_scatter(out if ending == ".png" else out / "samples.png", points)
+    elif ending == ".png":
+        png.save_grid(out, np.concatenate([*parts]))
     else:
-        for i, image in enumerate(images):
+        for i, image in enumerate(itertools.chain.from_iterable(parts)):
             png.save_png(out / f"{i:06d}.png", image)
+
+
+def _write_array(
+    file: IO[bytes], parts: Iterator[np.ndarray], shape: tuple[int, ...], dtype: np.dtype
+) -> None:
+    """An array in NumPy's format, part after part."""
+    from numpy.lib import format
+
+    header = {"descr": format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    format.write_array_header_1_0(file, header)
+    for part in parts:
+        file.write(part.tobytes())
+
+
+def _check_space(out: Path, need: int, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise UsageError(
+            f"--out={out}: the samples need {need / 1e9:,.1f} GB, but only {free / 1e9:,.1f} GB "
+            "are free; choose a smaller --count or another place."
+        )
 
 
 main = command.main(_sample, FLAGS, __doc__)

@@ -12,11 +12,13 @@ named by their module, beside the config or in the current folder: --config.loss
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import inspect
 import runpy
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +28,12 @@ from tfgan_ema.errors import UsageError, unknown
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
+STRATEGIES = ("auto", "cpu", "gpu", "mirrored", "multiworker", "tpu")
 FLAGS = command.new_flags(
     ("config", str, None, "Name or path of the experiment."),
     ("workdir", str, None, "The folder of the run."),
-    ("strategy", str, "auto", "auto, cpu, gpu, mirrored, multiworker or tpu."),
-    ("tpu", str, "", "Address of the TPU; empty for a local one."),
+    ("strategy", command.one_of(*STRATEGIES), "auto", f"{', '.join(STRATEGIES)}."),
+    ("tpu", str, None, "Address of the TPU; a local one unless given."),
     ("dry_run", bool, False, "Show what would be trained, and stop."),
     ("force_config", bool, False, "Resume even if the run's configuration differs."),
 )
@@ -44,8 +47,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _train(changes: list[str], values: command.Flags, positional: list[str]) -> int:
-    if positional:
-        raise UsageError(f"unexpected argument {positional[0]!r}: flags only, see --help.")
+    command.no_words(positional)
     if values.config is None:
         raise UsageError("--config is missing: for example --config=quickstart.")
     if values.workdir is None and not values.dry_run:
@@ -62,7 +64,7 @@ def _train(changes: list[str], values: command.Flags, positional: list[str]) -> 
     return training.train(
         config,
         values.workdir,
-        devices.strategy(values.strategy, values.tpu),
+        devices.strategy(values.strategy, values.tpu or ""),
         folder=folder,
         force_config=values.force_config,
         dry_run=values.dry_run,
@@ -82,6 +84,8 @@ def load_config(name: str) -> tuple[ConfigDict, Path | None]:
     from tfgan_ema import runs
 
     path, _, row = name.partition(":")
+    if ("." in Path(path).name and not Path(path).is_file()) or Path(path).is_dir():
+        raise UsageError(f"--config={name}: no such file; name a file, or a config of the package.")
     own = Path(path).resolve().parent if Path(path).is_file() else None
     runs.look_in(own)
     if own is None:
@@ -90,12 +94,34 @@ def load_config(name: str) -> tuple[ConfigDict, Path | None]:
         if Path(path).stem not in known:
             raise unknown("config", name, known)
         path = str(folder / Path(path).with_suffix(".py").name)
-    get_config = runpy.run_path(path).get("get_config")
-    if get_config is None:
+    with _blaming(name, path):
+        get_config = runpy.run_path(path).get("get_config")
+    if not callable(get_config):
         raise UsageError(f"--config={name}: the file has no get_config().")
     if row and not inspect.signature(get_config).parameters:
         raise UsageError(f"--config={name}: the file holds one experiment; leave out :{row}.")
-    return get_config(row) if row else get_config(), own
+    with _blaming(name, path):
+        config = get_config(row) if row else get_config()
+    if not hasattr(config, "ignore_type"):
+        kind = type(config).__name__
+        raise UsageError(f"--config={name}: get_config() gives {kind}, expected a ConfigDict.")
+    return config, own
+
+
+@contextlib.contextmanager
+def _blaming(name: str, path: str) -> Iterator[None]:
+    """Inside, an error of a configuration's own code is one line that says where it is."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:
+        calls = traceback.extract_tb(error.__traceback__)
+        lines = [call.lineno for call in calls if call.filename == path]
+        lines = lines or [getattr(error, "lineno", None) or 1]
+        raise UsageError(
+            f"--config={name}: line {lines[-1]}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _change(word: str) -> tuple[str, Any]:

@@ -31,21 +31,52 @@ if TYPE_CHECKING:
     import keras
 
 FLAGS = command.new_flags(
-    ("image_size", int, None, "Height and width of the images (default: the recipe's)."),
-    ("channels", int, 3, "Channels of the images, 1 or 3."),
-    ("width", float, 1.0, "Factor of every hidden width."),
-    ("num_classes", int, None, "Classes of a conditional network."),
+    (
+        "image_size",
+        command.whole(),
+        None,
+        "Height and width of the images (default: the recipe's).",
+    ),
+    ("channels", command.CHANNELS, 3, "Channels of the images, 1 or 3."),
+    ("width", command.number("(0, inf)"), 1.0, "Factor of every hidden width."),
+    ("num_classes", command.whole(), None, "Classes of a conditional network."),
     ("checkpoint", str, None, "PyTorch checkpoint to convert."),
     ("out", str, None, "File to write: a Keras model (*.keras), or the gallery (*.html)."),
     ("workdir", str, None, "Work directory of the finished run to add."),
     ("average", str, "0", "Index or name of the average to add."),
     ("metrics", list, None, "Metrics of the card (default: the run's)."),
-    ("samples", int, 10_000, "Number of samples in each set that is scored for the card."),
+    (
+        "samples",
+        command.whole(2),
+        10_000,
+        "Number of samples in each set that is scored for the card.",
+    ),
     ("overwrite", bool, False, "Replace a trained model."),
-    ("part", str, "generator", "What to convert: generator or discriminator."),
+    (
+        "part",
+        command.one_of("generator", "discriminator"),
+        "generator",
+        "What to convert: generator or discriminator.",
+    ),
     ("prefix", str, None, "Prefix of the network's tensors in the checkpoint (default: detected)."),
-    ("mapping_layers", int, None, "Layers of StyleGAN2's mapping (default: the recipe's)."),
+    (
+        "mapping_layers",
+        command.whole(),
+        None,
+        "Layers of StyleGAN2's mapping (default: the recipe's).",
+    ),
 )
+
+
+_BUILT = ("image_size", "channels", "width", "num_classes")
+_TAKES = {  # the flags of each action
+    "list": (),
+    "show": _BUILT,
+    "gallery": ("out",),
+    "check": (),
+    "add": ("workdir", "average", "metrics", "samples", "overwrite"),
+    "convert": ("checkpoint", "out", "part", "prefix", "mapping_layers", *_BUILT),
+}
 
 
 def _zoo(values: command.Flags, positional: list[str]) -> int | None:
@@ -62,6 +93,8 @@ def _zoo(values: command.Flags, positional: list[str]) -> int | None:
         )
     if action not in without_name and len(names) != 1:
         raise UsageError(f"{action}: expected one name, got {names or 'none'}; see `zoo list`.")
+    others = set(values) - {*_TAKES[action], "help", "h"}
+    command.given(values, sorted(others), f"has no meaning for `zoo {action}`")
     return actions[action](values, *names)
 
 
@@ -86,9 +119,10 @@ def _show(values: command.Flags, name: str) -> None:
         return
     if name not in zoo.CATALOGUE:
         raise unknown("network or trained model", name, [*zoo.CATALOGUE, *shipped.names()])
-    row = zoo.entry(name)
+    command.start_engine()
+    row, models = zoo.entry(name), _build(values, name)
     print(f"{name}: {row.paper}; recipe as in {row.reference}")
-    for model in _build(values, name):
+    for model in models:
         inputs = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in model.inputs)
         output = model.outputs[0].shape
         print(f"\n{model.name}: {inputs} -> {output}, {_parameters(model):,} parameters")
@@ -143,6 +177,9 @@ def _check(values: command.Flags, name: str) -> int:
 
 def _add(values: command.Flags, name: str) -> None:
     _require(values, "workdir")
+    from tfgan_ema import runs
+
+    runs.read_run(values.workdir)  # a wrong folder is refused at once
     command.start_engine()
     from tfgan_ema.lab.reports import cards
 
@@ -159,11 +196,11 @@ def _add(values: command.Flags, name: str) -> None:
 
 def _convert(values: command.Flags, name: str) -> None:
     _require(values, "checkpoint", "out")
-    if values.part not in ("generator", "discriminator"):
-        raise UsageError(f"--part={values.part}: expected generator or discriminator.")
     if Path(values.out).suffix != ".keras":
         raise UsageError(f"--out={values.out}: expected a file ending in .keras.")
+    command.check_output("out", values.out)
     family = zoo.entry(name).family
+    command.start_engine()
     from tfgan_ema.interop.convert import load_weights
     from tfgan_ema.interop.pytorch import read_tensors
 

@@ -22,14 +22,22 @@ from tfgan_ema.data.batches import pipeline
 from tfgan_ema.data.sets import fetch
 from tfgan_ema.data.source import Source, label_of
 from tfgan_ema.data.splits import choose
-from tfgan_ema.errors import Unavailable, UsageError, build, say, unknown
+from tfgan_ema.errors import (
+    Unavailable,
+    UsageError,
+    build,
+    check_memory,
+    say,
+    unknown,
+    whole,
+)
 
 __all__ = [
-    "Source", "Unavailable", "choose", "describe", "fetch", "label_of", "load", "load_first",
-    "mixtures", "names", "on_disk", "pipeline", "png",
+    "MIXTURES", "Source", "Unavailable", "check", "choose", "describe", "fetch", "label_of",
+    "load", "load_first", "mixtures", "names", "on_disk", "pipeline", "png",
 ]  # fmt: skip
 
-_MIXTURES = {"ring": mixtures.ring, "grid": mixtures.grid}
+MIXTURES = {"ring": mixtures.ring, "grid": mixtures.grid}
 _OTHERS = (
     ("digits", "8x8x1", "1797 train", "10", "-", "bundled with scikit-learn"),
     ("ring", "2", "50000 train", "8", "-", "8 Gaussians on a circle, drawn from a seed"),
@@ -42,7 +50,7 @@ _OTHERS = (
 
 def names() -> list[str]:
     """The names that `load` knows, besides ``folder:PATH``, ``idx:PATH`` and ``tfds:NAME``."""
-    return sorted([*sets.SETS, *_MIXTURES, "digits"])
+    return sorted([*sets.SETS, *MIXTURES, "digits"])
 
 
 def load(
@@ -73,37 +81,61 @@ def load(
         UsageError: an unknown name, split or option, a folder without images, ...
         Unavailable: the set cannot be downloaded here.
     """
+    part = check(name, split)
     kind, _, argument = name.partition(":")
     path, root = Path(argument).expanduser(), cache_dir(data_dir)
-    part = splits.parse(split)
-    if image_size is not None and image_size < 1:
-        raise UsageError(f"image_size {image_size}: expected a positive number of pixels.")
-    if channels not in (None, 1, 3):
-        raise UsageError(f"channels {channels}: expected 1 (grey) or 3 (colour).")
-    if name in _MIXTURES and (image_size or channels):
+    if name in MIXTURES and (image_size or channels):
         raise UsageError(f"{name!r} holds points: it takes no image_size and no channels.")
-    if options and name not in _MIXTURES:
+    if image_size is not None:
+        check_memory(f"image_size {image_size}", 3 * whole("image_size", image_size) ** 2)
+    if channels is not None and whole("channels", channels) not in (1, 3):
+        raise UsageError(f"channels {channels}: expected 1 (grey) or 3 (colour).")
+    if options and name not in MIXTURES:
         raise UsageError(f"data set {name!r} takes no option {', '.join(sorted(options))}.")
-    if part.split != "train" and kind in (*_MIXTURES, "digits", "folder"):
-        raise UsageError(f"data set {name!r} has no split {part.split!r}, only 'train'.")
-    if name in _MIXTURES:
-        points, modes = build("data set", name, _MIXTURES, options)
+    if name in MIXTURES:
+        points, modes = build("data set", name, MIXTURES, options)
         source = Source(name, points, modes, int(modes.max()) + 1)
     elif name in sets.SETS:
         source = sets.load(name, part.split, image_size, channels, root)
     elif name == "digits":
         source = _resident(name, _digits(), image_size, channels)
         source = dataclasses.replace(source, class_names=tuple("0123456789"))
-    elif kind == "folder" and argument:
+    elif kind == "folder":
         source = folder.load(path, image_size, channels, root)
-    elif kind == "idx" and argument:
+    elif kind == "idx":
         source = _resident(name, idx.load(path, part.split), image_size, channels)
-    elif kind == "tfds" and argument:
-        source = catalog.load(argument, part, image_size, channels, root)
     else:
-        raise unknown("data set", name, [*names(), "folder:PATH", "idx:PATH", "tfds:NAME"])
+        source = catalog.load(argument, part, image_size, channels, root)
     source = source if kind == "tfds" else part.of(source)  # TFDS reads no more than a slice
     return source.require_labels() if labels else source
+
+
+def check(name: str, split: str = "train") -> splits.Part:
+    """Refuses what `load` cannot find, without reading or downloading anything.
+
+    Returns:
+        The part of the set that the split means.
+
+    Raises:
+        UsageError: an unknown set or split, or a folder or a file that does not exist.
+    """
+    kind, _, argument = name.partition(":") if isinstance(name, str) else (None, "", "")
+    known = kind in ("folder", "idx", "tfds") and argument
+    if not known and (not isinstance(name, str) or name not in names()):
+        raise unknown("data set", name, [*names(), "folder:PATH", "idx:PATH", "tfds:NAME"])
+    if not isinstance(split, str) or not split:
+        raise UsageError(f"split {split!r}: expected a name, such as 'train' or 'test'.")
+    part = splits.parse(split)
+    if kind in sets.SETS and part.split not in sets.SETS[kind].splits:
+        raise unknown(f"split of {name!r}", part.split, sets.SETS[kind].splits)
+    if part.split != "train" and kind in (*MIXTURES, "digits", "folder"):
+        raise UsageError(f"data set {name!r} has no split {part.split!r}, only 'train'.")
+    path = Path(argument).expanduser()
+    if kind == "folder" and not path.is_dir():
+        raise UsageError(f"no folder {str(path)!r}: folder:PATH takes a folder of images.")
+    if kind == "idx" and not path.exists():
+        raise UsageError(f"no idx file or folder at {path}.")
+    return part
 
 
 def load_first(candidates: Sequence[str], **arguments: Any) -> Source:
@@ -162,5 +194,7 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
 
 def _resident(name: str, arrays: tuple, image_size: int | None, channels: int | None) -> Source:
     samples, labels = arrays
+    size = image_size or samples.shape[1]
+    check_memory(f"image_size {size}", len(samples) * size**2 * (channels or samples.shape[3]))
     samples = images.fit_arrays(samples, image_size, channels or samples.shape[3])
     return Source(name, samples, labels, None if labels is None else int(labels.max()) + 1)

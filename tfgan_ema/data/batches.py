@@ -6,13 +6,14 @@ of ``batch_size`` places in that stream, across the border of epochs, so nothing
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from tfgan_ema.data import arrays
 from tfgan_ema.data.source import Source, Stream
-from tfgan_ema.errors import UsageError
+from tfgan_ema.errors import UsageError, check_memory, checked_seed, whole
 
 
 def pipeline(
@@ -54,18 +55,21 @@ def pipeline(
     Raises:
         UsageError: sizes that do not fit, labels that do not exist, points to be mirrored.
     """
+    pair = isinstance(shard, tuple | list) and len(shard) == 2
+    if not (pair and 0 <= shard[0] < shard[1]):
+        raise UsageError(f"shard {shard}: expected (worker, workers) with 0 <= worker < workers.")
     worker, workers = shard
-    if batch_size < 1 or batch_size % workers:
+    if whole("batch_size", batch_size) % workers:
         raise UsageError(
             f"batch_size {batch_size}: expected a positive multiple of {workers}, as that many "
             "replicas or workers share it."
         )
-    if not 0 <= worker < workers:
-        raise UsageError(f"shard {shard}: expected (worker, workers) with 0 <= worker < workers.")
+    check_memory(f"batch_size {batch_size}", 4 * batch_size * math.prod(source.shape))
+    seed = checked_seed(seed)
     if source.count < 1:
         raise UsageError(f"data set {source.name!r} is empty.")
-    if not callable(start) and start < 0:
-        raise UsageError(f"start {start}: expected the number of a batch, 0 or more.")
+    if not callable(start):
+        whole("start", start, 0, ", the number of a batch", most=None)
     if flip and source.samples.dtype != np.uint8:
         raise UsageError(f"flip: {source.name!r} holds points, only images can be mirrored.")
     if labels:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -24,6 +25,8 @@ from tfgan_ema.data.splits import Part
 from tfgan_ema.errors import Unavailable, UsageError, say, unknown
 
 _TIMEOUT = 5  # seconds
+_COMMUNITY = re.compile(r"\w+:[a-zA-Z]")  # sets of a namespace, which TFDS looks up online
+_COMMUNITY_LIST = "https://storage.googleapis.com/tfds-data/community-datasets-list.jsonl"
 
 
 def load(name: str, part: Part, image_size: int | None, channels: int | None, root: Path) -> Source:
@@ -116,6 +119,8 @@ def find_builder(name: str, root: Path) -> tuple[Any, bool]:
     """A set's builder and whether it is prepared, in TFDS's own folder or else in the cache."""
     if importlib.util.find_spec("tensorflow") is None:  # TFDS half imports, and prints a page
         raise Unavailable("TFDS needs TensorFlow, which is not installed")
+    if _COMMUNITY.match(name):
+        _probe(_COMMUNITY_LIST)
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)  # no warnings about folders that do not exist yet
     try:
@@ -129,7 +134,7 @@ def find_builder(name: str, root: Path) -> tuple[Any, bool]:
     except ImportError as error:  # TFDS imports some of its parts only when they are used
         raise Unavailable(f"TFDS does not import ({_first_line(error)})") from error
     except (ValueError, AssertionError) as error:  # no such set, configuration or version
-        near = difflib.get_close_matches(name, tfds.list_builders())
+        near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
         hint = f" (near names: {', '.join(near)})" if near else ""
         raise UsageError(f"TFDS cannot find {name!r}{hint}: {_first_line(error)}") from error
     finally:

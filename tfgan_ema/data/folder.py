@@ -39,10 +39,8 @@ def load(path: Path, image_size: int | None, channels: int | None, root: Path) -
     those of which only the first of several frames is taken.
 
     Raises:
-        UsageError: no folder, no readable image in it, or no ``image_size``.
+        UsageError: no readable image, or no ``image_size``.
     """
-    if not path.is_dir():
-        raise UsageError(f"no folder {str(path)!r}: folder:PATH takes a folder of images.")
     if image_size is None:
         raise UsageError(f"folder:{path} needs an image_size to bring its images to.")
     found = [(file.relative_to(path).as_posix(), _stamp(file)) for file in _image_files(path)]

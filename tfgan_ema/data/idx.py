@@ -49,12 +49,10 @@ def load(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
         split: ``"train"`` or ``"test"``: which files of a folder; a single file has ``"train"``.
 
     Raises:
-        UsageError: no such file or split, or a file of another format.
+        UsageError: no such split, or a file of another format.
     """
     if path.is_dir():
         path = _images_file(path, split)
-    elif not path.exists():
-        raise UsageError(f"no idx file or folder at {path}.")
     elif split != "train":
         raise UsageError(f"{path} is one file, it has no split {split!r}: name a folder or file.")
     images = _read(path)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfgan_ema.errors import check_memory, checked_seed, number, whole
+
 _STREAM = 0x6D69780000000000  # keeps these draws apart from others with the same seed
 
 
 def ring_centers(modes: int = 8, radius: float = 1.0) -> np.ndarray:
     """The means [modes, 2] of the ring: equally spaced on a circle, the first on the x axis."""
-    angle = 2 * np.pi * np.arange(modes) / modes
+    angle = 2 * np.pi * np.arange(whole("modes", modes)) / modes
+    radius = number("radius", radius, "(0, inf)")
     return radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def grid_centers(side: int = 4, spacing: float = 1.0) -> np.ndarray:
     """The means [side^2, 2] of the grid, centred on the origin."""
-    axis = spacing * (np.arange(side) - (side - 1) / 2)
+    spacing = number("spacing", spacing, "(0, inf)")
+    axis = spacing * (np.arange(whole("side", side)) - (side - 1) / 2)
     return np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
@@ -25,6 +29,8 @@ def draw(centers: np.ndarray, sigma: float, count: int, seed: int) -> tuple[np.n
     Returns:
         points float32 [count, 2] and the int32 component [count] that each came from.
     """
+    check_memory(f"count {count}", 40 * whole("count", count))
+    seed, sigma = checked_seed(seed), number("sigma", sigma, "[0, inf)")
     random = np.random.Generator(np.random.Philox(key=[seed % 2**64, _STREAM]))
     modes = random.integers(len(centers), size=count)
     points = centers[modes] + sigma * random.standard_normal((count, 2))

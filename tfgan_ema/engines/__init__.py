@@ -127,7 +127,9 @@ class Engine(Protocol):
     def compile_sampler(
         self, generator: keras.Model, chunk: Callable[..., Tensor], size: int
     ) -> Callable[..., Any]:
-        """``sampler(count, seed, labels) -> array`` that joins chunks of ``size`` rows.
+        """``sampler(first, count, seed, labels) -> array`` that joins chunks of ``size`` rows.
+
+        The samples begin with those of chunk ``first``.
 
         Args:
             generator: the network that ``chunk`` runs.

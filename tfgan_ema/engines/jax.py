@@ -241,21 +241,21 @@ def _pure(
 def compile_sampler(
     generator: keras.Model, chunk: Callable[..., Tensor], size: int
 ) -> Callable[..., Any]:
-    """``sampler(count, seed, labels) -> array``."""
+    """``sampler(first, count, seed, labels) -> array``."""
 
     def draw(index: Tensor, seed: Tensor, labels: Tensor | None) -> Tensor:
         return chunk(index, size, seed, labels=labels)
 
     compiled = jax.jit(_pure(draw, generator.variables))
 
-    def sampler(count: int, seed: int, labels: Any = None) -> Any:
+    def sampler(first: int, count: int, seed: int, labels: Any = None) -> Any:
         values = [variable.value for variable in generator.variables]
         words = np.array(philox.words(seed))
         chunks = max(1, -(-count // size))  # an empty answer has its shape, too
         if labels is not None:
             labels = np.pad(labels, (0, chunks * size - count)).reshape(chunks, size)
         parts = [
-            compiled(values, np.int32(i), words, None if labels is None else labels[i])[0]
+            compiled(values, np.int32(first + i), words, None if labels is None else labels[i])[0]
             for i in range(chunks)
         ]
         return np.concatenate(parts)[:count]

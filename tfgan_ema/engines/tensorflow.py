@@ -182,21 +182,27 @@ def is_traced(x: Tensor) -> bool:
 def compile_sampler(
     generator: keras.Model, chunk: Callable[..., Tensor], size: int
 ) -> Callable[..., Any]:
-    """``sampler(count, seed, labels) -> array``; a graph finds the generator by itself."""
+    """``sampler(first, count, seed, labels) -> array``; a graph finds the generator by itself."""
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def graph(count: Tensor, seed: Tensor, labels: Tensor | None = None) -> Tensor:
-        return sample_loop(chunk, size, count, seed, labels)
+    def graph(first: Tensor, count: Tensor, seed: Tensor, labels: Tensor | None = None) -> Tensor:
+        return sample_loop(chunk, size, count, seed, labels, first)
 
-    def sampler(count: int, seed: int, labels: Any = None) -> Any:
+    def sampler(first: int, count: int, seed: int, labels: Any = None) -> Any:
         labels = None if labels is None else tf.constant(labels, tf.int32)
-        return graph(tf.constant(count, tf.int32), tf.constant(seed, tf.int64), labels).numpy()
+        numbers = tf.constant(first, tf.int32), tf.constant(count, tf.int32)
+        return graph(*numbers, tf.constant(seed, tf.int64), labels).numpy()
 
     return sampler
 
 
 def sample_loop(
-    chunk: Callable[..., Tensor], size: int, count: Tensor, seed: Tensor, labels: Tensor | None
+    chunk: Callable[..., Tensor],
+    size: int,
+    count: Tensor,
+    seed: Tensor,
+    labels: Tensor | None,
+    first: Tensor | int = 0,
 ) -> Tensor:
     """``count`` samples, chunk by chunk, inside a graph; exported models hold it too."""
     probe = tf.function(chunk, autograph=False).get_concrete_function(
@@ -214,7 +220,7 @@ def sample_loop(
     def body(i: Tensor, parts: tf.TensorArray) -> tuple[Tensor, tf.TensorArray]:
         rows = tf.minimum(size, count - i * size)
         given = None if labels is None else labels[i * size : i * size + rows]
-        return i + 1, parts.write(i, chunk(i, rows, seed, labels=given))
+        return i + 1, parts.write(i, chunk(first + i, rows, seed, labels=given))
 
     _, parts = tf.while_loop(lambda i, _: i < chunks, body, (0, parts))
     return tf.ensure_shape(parts.concat(), [None, *spec.shape[1:]])

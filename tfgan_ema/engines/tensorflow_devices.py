@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -77,6 +78,21 @@ def full_float32() -> Iterator[None]:
         tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
+def _check_cluster(text: str) -> None:
+    """Refuses a ``TF_CONFIG`` that TensorFlow would answer with a traceback, or wait for."""
+    try:
+        config = json.loads(text)
+        task, workers = config["task"], config["cluster"][config["task"]["type"]]
+        known = isinstance(workers, list) and 0 <= task["index"] < len(workers)
+    except (KeyError, TypeError, ValueError):
+        known = False
+    if not known:
+        raise UsageError(
+            f"TF_CONFIG {text!r}: expected a cluster and this worker's task in it, as in "
+            '{"cluster": {"worker": ["host:port"]}, "task": {"type": "worker", "index": 0}}.'
+        )
+
+
 def strategy(name: str, tpu: str = "") -> tf.distribute.Strategy:
     """The strategy of a name; make it before anything else touches a device.
 
@@ -107,6 +123,7 @@ def strategy(name: str, tpu: str = "") -> tf.distribute.Strategy:
                 "strategy='multiworker': the environment variable TF_CONFIG (cluster and task) is "
                 "not set; set it for each worker, or use strategy='mirrored'."
             )
+        _check_cluster(os.environ["TF_CONFIG"])
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "tpu":
         try:

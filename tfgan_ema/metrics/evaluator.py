@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -14,11 +15,11 @@ from tqdm import tqdm
 
 from tfgan_ema.data import mixtures
 from tfgan_ema.data.source import Source
-from tfgan_ema.errors import UsageError, unknown
-from tfgan_ema.metrics import statistics, wasserstein
+from tfgan_ema.errors import UsageError, one_of, whole
+from tfgan_ema.metrics import features, statistics, wasserstein
 from tfgan_ema.metrics.catalogue import METRICS
 from tfgan_ema.metrics.classes import mode_coverage
-from tfgan_ema.metrics.reference import Reference, batches
+from tfgan_ema.metrics.reference import Reference, batches, check_reference
 from tfgan_ema.metrics.statistics import Statistics
 
 Sampler = Callable[[int, int], np.ndarray]  # (count, seed) -> uint8 images or float32 points
@@ -44,7 +45,7 @@ class Evaluator:
         metrics: Sequence[str] = ("fid",),
         reference: str | os.PathLike | Source | None = None,
         *,
-        samples: int = 10_000,
+        samples: int | None = 10_000,
         reference_samples: int | None = None,
         batch: int = 100,
         seed: int = 0,
@@ -60,7 +61,7 @@ class Evaluator:
             metrics: names in `METRICS`.
             reference: a `data.Source`, a name for `data.load`, a folder of images, or an npz file
                 of statistics; ``None`` where no metric compares with a reference.
-            samples: how many are scored.
+            samples: how many are scored; ``None`` means all of a data set.
             reference_samples: how many of the reference set, evenly spread; ``None`` means all.
             batch: samples drawn and embedded at a time. Samples depend on it.
             seed: of the samples.
@@ -76,20 +77,19 @@ class Evaluator:
             UsageError: an unknown metric, a number out of range, no reference, no such device, or
                 a package that is not installed.
         """
-        if isinstance(metrics, str) or not metrics:
+        if isinstance(metrics, str) or not isinstance(metrics, Sequence) or not metrics:
             raise UsageError(f"metrics {metrics!r}: expected a list of names such as ['fid'].")
-        for name in metrics:
-            if name not in METRICS:
-                raise unknown("metric", name, METRICS)
-        for name, value in (("samples", samples), ("reference_samples", reference_samples)):
-            if value is not None and value < 2:
-                raise UsageError(f"{name} {value}: expected at least 2.")
-        if batch < 1:
-            raise UsageError(f"batch {batch}: expected at least 1.")
-        self.metrics = {name: METRICS[name] for name in metrics}
+        self.metrics = {one_of("metric", name, METRICS): METRICS[name] for name in metrics}
+        samples = None if samples is None else whole("samples", samples, 2)
+        batch = whole("batch", batch)
+        if reference_samples is not None:
+            reference_samples = whole("reference_samples", reference_samples, 2)
+        seed = whole("seed", seed, 0, most=2**63 - 1)
         compared = [name for name, metric in self.metrics.items() if metric.compares]
         if compared and reference is None:
             raise UsageError(f"{', '.join(compared)}: a reference set is missing.")
+        if compared:
+            check_reference(reference, split)
         if {"w1", "w2_squared"} & self.metrics.keys():
             wasserstein.import_pot()  # an error now rather than at the end
         self.samples, self.batch, self.seed = samples, batch, seed
@@ -112,9 +112,13 @@ class Evaluator:
             UsageError: samples of another kind than the metrics or the reference, NaN, too few.
         """
         keep = {space: "features" in needs for space, needs in self._needs("samples").items()}
+        batches = self._batches(samples)
+        first = next(batches)  # tells whether the reference fits, before all others are drawn
+        for space in keep:
+            features.check_samples(space, first)
+        references = self.prepare(first.shape[1:])
         with self._on_device():
-            generated = statistics.collect(self._batches(samples), keep)
-        references = self.prepare(next(iter(generated.values())).shape)
+            generated = statistics.collect(itertools.chain([first], batches), keep)
         scores: dict[str, float] = {}
         for metric in self.metrics.values():
             known = self.modes if metric.reference == "modes" else references.get(metric.space)
@@ -138,7 +142,7 @@ class Evaluator:
 
     def seeds(self) -> list[tuple[int, int]]:
         """The (count, seed) of each batch that is drawn."""
-        starts = range(0, self.samples, self.batch)
+        starts = range(0, whole("samples", self.samples, 2), self.batch)
         seeds = np.random.SeedSequence(self.seed).generate_state(len(starts), np.uint32)
         return [
             (min(self.batch, self.samples - start), int(seed >> 1))
@@ -162,9 +166,10 @@ class Evaluator:
     def _batches(self, samples: Sampler | Source) -> Iterator[np.ndarray]:
         label = "samples" if self.progress else ""
         if isinstance(samples, Source):
-            if self.samples > samples.count:
-                raise UsageError(f"{self.samples}: {samples.name} has {samples.count} samples.")
-            yield from batches(samples, np.arange(self.samples), self.batch, label)
+            count = self.samples or whole(f"samples of {samples.name}", samples.count, 2)
+            if count > samples.count:
+                raise UsageError(f"samples {count}: {samples.name} has {samples.count}.")
+            yield from batches(samples, np.arange(count), self.batch, label)
             return
         for count, seed in tqdm(self.seeds(), label, unit=" batches", disable=not label):
             batch = np.asarray(samples(count, seed))
@@ -190,7 +195,7 @@ def _checked_device(device: str | None) -> Callable[[], AbstractContextManager]:
     """What makes a context in which networks run on a device."""
     if device in (None, "auto"):
         return contextlib.nullcontext
-    kind, _, index = device.partition(":")
+    kind, _, index = str(device).partition(":")
     if kind not in ("cpu", "gpu", "tpu") or not (index or "0").isdecimal():
         raise UsageError(f"device {device!r}: expected cpu, gpu or tpu, or such as gpu:1.")
     import keras

@@ -80,24 +80,31 @@ def embed(name: str, samples: np.ndarray) -> Embedding:
     """
     space = _space(name)
     samples = np.asarray(samples)
+    check_samples(name, samples)
     if space.points:
-        if samples.ndim != 2:
-            raise UsageError(
-                f"{name}: got samples of shape {samples.shape}, expected points [n, d]: images "
-                "have metrics of their own, such as fid."
-            )
         return samples, None
-    if samples.ndim != 4 or samples.shape[-1] not in (1, 3) or samples.dtype != np.uint8:
-        raise UsageError(
-            f"{name}: got {samples.dtype} samples of shape {samples.shape}, expected uint8 images "
-            "[n, height, width, 1 or 3]."
-        )
     if space.channels not in (None, samples.shape[-1]):
         _say_converted(name, samples.shape[-1], space.channels)
         samples = to_channels(samples, space.channels)
     if space.network is None:
         return samples.reshape(len(samples), -1) / np.float32(255), None
     return _network(space.network)(samples)
+
+
+def check_samples(name: str, samples: np.ndarray) -> None:
+    """Raises `UsageError` unless a space embeds such samples; nothing is downloaded."""
+    if _space(name).points:
+        if samples.ndim != 2:
+            raise UsageError(
+                f"{name}: got samples of shape {samples.shape}, expected points [n, d]: images "
+                "have metrics of their own, such as fid."
+            )
+        return
+    if samples.ndim != 4 or samples.shape[-1] not in (1, 3) or samples.dtype != np.uint8:
+        raise UsageError(
+            f"{name}: got {samples.dtype} samples of shape {samples.shape}, expected uint8 images "
+            "[n, height, width, 1 or 3]."
+        )
 
 
 def _space(name: str) -> Space:

@@ -101,11 +101,33 @@ class Reference:
     def _source(self, shape: tuple[int, ...]) -> Source:
         if isinstance(self.origin, Source):
             return self.origin
-        name = os.fspath(self.origin)
-        if Path(name).is_dir():
-            name = f"folder:{name}"
+        name = _set_name(self.origin)
         size = {"image_size": shape[0], "channels": shape[2]} if len(shape) == 3 else {}
         return data.load(name, split=self.split, data_dir=self.data_dir, **size)
+
+
+def check_reference(origin: object, split: str) -> None:
+    """Refuses a reference that cannot be there; nothing is read or downloaded.
+
+    Raises:
+        UsageError: neither a source nor a known set, a folder or a file that exists.
+    """
+    if isinstance(origin, Source):
+        return
+    if not isinstance(origin, str | os.PathLike):
+        raise UsageError(f"reference {origin!r}: expected a data set, a folder or an npz file.")
+    if str(origin).endswith(".npz"):
+        if not Path(origin).is_file():
+            raise UsageError(f"no file {origin}: expected statistics in an npz file.")
+        return
+    name = _set_name(origin)
+    data.check(name, "train" if name.startswith("folder:") else split)
+
+
+def _set_name(origin: str | os.PathLike) -> str:
+    """What `data.load` calls a reference."""
+    name = os.fspath(origin)
+    return f"folder:{name}" if Path(name).is_dir() else name
 
 
 def batches(

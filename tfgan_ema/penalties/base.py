@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from keras import ops
 from tfgan_ema import batch_statistics
 from tfgan_ema.adapt import Batch
 from tfgan_ema.engines import Engine, Report, Tensor
-from tfgan_ema.errors import UsageError
+from tfgan_ema.errors import UsageError, number, whole
 from tfgan_ema.latents import Draws
 from tfgan_ema.parts import Part
 
@@ -55,13 +54,6 @@ class PenaltyInputs:
         return self.draws.step
 
 
-def finite(value: float, what: str) -> float:
-    """The value as a float; raises `UsageError` unless it is finite and not negative."""
-    if not (value >= 0 and math.isfinite(value)):
-        raise UsageError(f"{what} {value}: expected a finite number >= 0.")
-    return float(value)
-
-
 @dataclasses.dataclass(eq=False)
 class Penalty(Part):
     """A term of a player's loss: a float32 scalar, the mean over this replica's rows.
@@ -91,11 +83,8 @@ class Penalty(Part):
     state = ()
 
     def __post_init__(self) -> None:
-        self.weight = finite(self.weight, f"{self.name} weight")
-        if not (isinstance(self.interval, int) and self.interval >= 1):
-            raise UsageError(
-                f"{self.name} interval {self.interval!r}: expected a whole number >= 1."
-            )
+        self.weight = number(f"{self.name} weight", self.weight, "[0, inf)")
+        self.interval = whole(f"{self.name} interval", self.interval)
 
     def shared(self, inputs: PenaltyInputs) -> Tensor | None:
         """What all replicas must compute together; always run, outside the lazy branch."""
@@ -170,7 +159,7 @@ class Consensus(Part):
     name: str = "consensus"
 
     def __post_init__(self) -> None:
-        self.weight = finite(self.weight, f"{self.name} weight")
+        self.weight = number(f"{self.name} weight", self.weight, "[0, inf)")
 
 
 class Regularisation(NamedTuple):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import KW_ONLY, dataclass, field
 
 from keras import ops
 
 from tfgan_ema.engines import Tensor
-from tfgan_ema.errors import UsageError
-from tfgan_ema.penalties.base import Penalty, PenaltyInputs, finite
+from tfgan_ema.errors import number, one_of
+from tfgan_ema.penalties.base import Penalty, PenaltyInputs
 
 
 @dataclass(eq=False)
@@ -44,12 +43,8 @@ class GradientPenalty(Penalty):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.points not in self.POINTS:
-            raise UsageError(
-                f"gradient penalty points {self.points!r}: expected one of "
-                f"{', '.join(self.POINTS)}."
-            )
-        self.target = finite(self.target, "gradient penalty target")
+        one_of("gradient penalty points", self.points, self.POINTS)
+        self.target = number("gradient penalty target", self.target, "[0, inf)")
 
     def value(self, inputs: PenaltyInputs, shared: Tensor | None) -> Tensor:
         """Mean squared deviation of the gradient norm."""
@@ -107,10 +102,8 @@ class R1(GradientPenalty):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.factor > 0 and math.isfinite(self.factor)):
-            raise UsageError(
-                f"{self.name} factor {self.factor}: expected 0.5, or 1 to leave the half out."
-            )
+        usual = ": 0.5, or 1 to leave the half out"
+        self.factor = number(f"{self.name} factor", self.factor, "(0, inf)", usual)
 
     def value(self, inputs: PenaltyInputs, shared: Tensor | None) -> Tensor:
         """``factor`` times the mean squared gradient norm."""

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from tfgan_ema.engines import Tensor
-from tfgan_ema.errors import UsageError
+from tfgan_ema.errors import number, whole
 from tfgan_ema.penalties.base import Penalty, PenaltyInputs
 
 
@@ -44,10 +44,8 @@ class PathLength(Penalty):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.decay <= 1:
-            raise UsageError(f"path_length decay {self.decay}: expected a share in (0, 1].")
-        if self.shrink < 1:
-            raise UsageError(f"path_length shrink {self.shrink}: expected a whole number >= 1.")
+        self.decay = number("path_length decay", self.decay, "(0, 1]")
+        self.shrink = whole("path_length shrink", self.shrink)
         self.mean = keras.Variable(0.0, trainable=False, dtype="float32", name="path_length_mean")
         self.state = [self.mean]
 

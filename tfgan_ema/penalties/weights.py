@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import KW_ONLY, dataclass
 
 import keras
 from keras import ops
 
 from tfgan_ema.engines import Tensor
-from tfgan_ema.errors import UsageError
+from tfgan_ema.errors import number, one_of
 from tfgan_ema.penalties.base import PLAYERS, Constraint, Penalty, PenaltyInputs
 
 
@@ -23,8 +22,7 @@ class _WeightPenalty(Penalty):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.player not in PLAYERS:
-            raise UsageError(f"player {self.player!r}: expected discriminator or generator.")
+        one_of("player", self.player, PLAYERS)
 
 
 @dataclass(eq=False)
@@ -87,8 +85,7 @@ class WeightClip(Constraint):
     name: str = "weight_clip"
 
     def __post_init__(self) -> None:
-        if not (self.limit > 0 and math.isfinite(self.limit)):
-            raise UsageError(f"weight_clip limit {self.limit}: expected a positive number.")
+        self.limit = number("weight_clip limit", self.limit, "(0, inf)")
 
     def apply(self, network: keras.Model) -> None:
         for weight in network.trainable_weights:

@@ -6,39 +6,47 @@ simultaneous, alternating or optimistic descent, or continuous time until step x
 """
 
 import contextlib
+import math
 
 from tfgan_ema import command
-from tfgan_ema.errors import UsageError, unknown
+from tfgan_ema.errors import UsageError
 from tfgan_ema.lab.commands.reproduce import output_folder
 
 _METHODS = ["gan", "nsgan", "wgan_gp", "r1", "consensus", "leaky_ema"]
+RULES = ("simultaneous", "alternating", "optimistic")
 FLAGS = command.new_flags(
     ("methods", list, _METHODS, "Methods, NAME or NAME+leaky_ema."),
     ("out", str, None, "The folder to write into."),
     ("start", list, ["1", "1"], "θ, then ψ: 2 or 4 numbers."),
-    ("rule", str, "alternating", "How the players move, see above."),
-    ("step", float, 0.1, "Step size of descent."),
-    ("steps", int, 500, "Generator steps."),
-    ("n_dis", int, 1, "Discriminator steps per generator step."),
-    ("first", str, "discriminator", "The player that moves first."),
-    ("beta", float, 0.5, "Share of the real data that leaks replace."),
-    ("decay", float, 0.9, "Decay of the averages, leaking or not."),
+    (
+        "rule",
+        command.one_of(*RULES, "continuous"),
+        "alternating",
+        "How the players move, see above.",
+    ),
+    ("step", command.number("(0, inf)"), 0.1, "Step size of descent."),
+    ("steps", command.whole(1, 100_000), 500, "Generator steps."),
+    ("n_dis", command.whole(1, 1000), 1, "Discriminator steps per generator step."),
+    (
+        "first",
+        command.one_of("discriminator", "generator"),
+        "discriminator",
+        "The player that moves first.",
+    ),
+    ("beta", command.number("[0, 1]"), 0.5, "Share of the real data that leaks replace."),
+    ("decay", command.number("(0, 1)"), 0.9, "Decay of the averages, leaking or not."),
 )
 
 
 def draw(values: command.Flags, words: list[str]) -> None:
     """Computes everything before anything is written."""
     from tfgan_ema.lab.dynamics.methods import method, swept
-    from tfgan_ema.lab.dynamics.simulate import RULES, check_rule, descend, integrate
+    from tfgan_ema.lab.dynamics.simulate import check_rule, descend, integrate
     from tfgan_ema.lab.dynamics.spectra import eigenvalues
     from tfgan_ema.lab.reports import phase_plots
 
     if words:
         raise UsageError(f"unexpected {words[0]!r}: list methods as --methods=gan,nsgan.")
-    if not values.methods:
-        raise UsageError("no methods: expected names such as --methods=gan,leaky_ema.")
-    if values.rule not in (*RULES, "continuous"):
-        raise unknown("rule", values.rule, (*RULES, "continuous"))
     out, start = output_folder(values.out), _start(values.start)
     continuous = values.rule == "continuous"
     rule = "alternating" if continuous else values.rule
@@ -73,7 +81,9 @@ def _start(words: list[str]) -> list[list[float]]:
     half = len(words) // 2
     if len(words) in (2, 4):
         with contextlib.suppress(ValueError):
-            return [list(map(float, player)) for player in (words[:half], words[half:])]
+            numbers = list(map(float, words))
+            if all(map(math.isfinite, numbers)):
+                return [numbers[:half], numbers[half:]]
     raise UsageError(f"--start={','.join(words)}: expected two or four numbers, θ then ψ.")
 
 

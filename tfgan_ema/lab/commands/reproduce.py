@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tfgan_ema import command
 from tfgan_ema.errors import UsageError, unknown
+from tfgan_ema.lab.experiments import BUDGETS
 
 _LAB = "tfgan_ema.lab"
 # name -> (module, its `Experiment`, what it is); the dynamics have a function instead
@@ -32,7 +33,7 @@ EXPERIMENTS = {
 
 FLAGS = command.new_flags(
     ("out", str, None, "The folder to write into."),
-    ("budget", str, "desk", "How much work, see above."),
+    ("budget", command.one_of(*BUDGETS), "desk", "How much work, see above."),
 )
 
 _LIST = "\n".join(f"  {name:<11}  {what}" for name, (_, _, what) in EXPERIMENTS.items())
@@ -53,6 +54,7 @@ def reproduce(values: command.Flags, words: list[str]) -> None:
     if words[0] not in EXPERIMENTS:
         raise unknown("experiment", words[0], EXPERIMENTS)
     out = output_folder(values.out)
+    command.check_backend()
     module, name, _ = EXPERIMENTS[words[0]]
     experiment = getattr(importlib.import_module(module), name)
     print(experiment(out) if words[0] == "dynamics" else experiment.run(out, values.budget))

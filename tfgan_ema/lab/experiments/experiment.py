@@ -11,11 +11,10 @@ from typing import Any
 
 from tfgan_ema import engines, files
 from tfgan_ema.errors import unknown
+from tfgan_ema.lab.experiments import BUDGETS
 from tfgan_ema.lab.experiments import cells as runner
 from tfgan_ema.lab.experiments.cells import Cell
 from tfgan_ema.lab.reports import pages
-
-BUDGETS = ("smoke", "desk", "paper")
 
 Row = dict[str, Any]
 Results = dict[str, Any]  # by name of the cell
