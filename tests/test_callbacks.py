@@ -142,14 +142,21 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
     assert list(checkpoint.checkpoints(tmp_path / "checkpoints")) == [4, 6]
 
 
-def test_a_run_with_a_callbacks_average_says_how_it_is_restored(tmp_path):
+def test_a_callbacks_average_comes_back_with_its_checkpoint(tmp_path):
     fit(toy.gan("mlp"), 2, callbacks=[tg.EMACallback(0.9), tg.Checkpoint(tmp_path)])
-    model = toy.gan("mlp")
+    whole, model = toy.gan("mlp"), toy.gan("mlp")
+    fit(whole, 4, callbacks=[tg.EMACallback(0.9)])
+    assert checkpoint.restore(model, tmp_path / "checkpoints") == 2
+    assert model.averages[0].rule.decay == 0.9
+    fit(model, 2, callbacks=[tg.EMACallback(0.9), tg.Checkpoint(tmp_path)])
+    toy.assert_close(*(checkpoint.to_arrays(m.state()) for m in (whole, model)), 0)
+
+
+def test_other_averages_than_those_of_the_checkpoint_are_named(tmp_path):
+    fit(toy.gan("mlp"), 2, callbacks=[tg.EMACallback(0.9), tg.Checkpoint(tmp_path)])
+    model = toy.gan("mlp", averages=[tg.EMA(0.5)])
     with pytest.raises(UsageError, match=r"holds the averages ema_0\.9, the GAN lacks"):
         checkpoint.restore(model, tmp_path / "checkpoints")
-    model.add_average(tg.EMA(0.9))
-    assert checkpoint.restore(model, tmp_path / "checkpoints") == 2
-    fit(model, 2, callbacks=[tg.EMACallback(0.9), tg.Checkpoint(tmp_path)])
 
 
 def test_nan_stops_training_and_names_the_last_good_checkpoint(tmp_path):

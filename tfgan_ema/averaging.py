@@ -299,3 +299,9 @@ def get(rule: str, **options: Any) -> Rule:
         UsageError: unknown rule or option, or a value out of range.
     """
     return build("average", rule, _RULES, options)
+
+
+def described(rule: Rule) -> dict[str, Any] | None:
+    """The arguments with which `get` makes this rule; ``None`` for one of a user's own."""
+    kinds = [name for name, kind in _RULES.items() if type(rule) is kind]
+    return {"rule": kinds[0], **rule.get_config()} if kinds else None

@@ -110,8 +110,7 @@ class EMACallback(Periodic):
         if not names and self.rule is None:
             raise UsageError("EMACallback on a GAN without averages: give it a decay, e.g. 0.999.")
         if not names:
-            with devices.scope(model):
-                model.add_average(self.rule)
+            model.add_average(self.rule)
         elif self.rule is not None and names[0] != self.rule.name:
             raise UsageError(
                 f"EMACallback with decay {self.rule.decay} on a GAN with averages {names}: leave "
@@ -239,7 +238,8 @@ class Checkpoint(Periodic):
         if not devices.is_chief(self.model):
             return
         path = checkpoint.path_of(self.folder, step)
-        checkpoint.write(path, arrays, step=step, running_means=means)
+        rules = {a.name: averaging.described(a.rule) for a in self.model.averages}
+        checkpoint.write(path, arrays, step=step, running_means=means, averages=rules)
         checkpoint.prune(self.folder, self.keep)
 
 

@@ -170,6 +170,8 @@ def _kind(dtype: str) -> str:
 def restore(gan: GAN, folder: str | os.PathLike, step: int | None = None) -> int | None:
     """Restores a compiled GAN from a checkpoint of ``folder``, by default the latest.
 
+    A GAN without averages is given those of the checkpoint.
+
     Returns:
         The restored step, or ``None`` if the folder holds no checkpoint.
 
@@ -191,8 +193,11 @@ def restore(gan: GAN, folder: str | os.PathLike, step: int | None = None) -> int
         if array.dtype.kind in "fV" and not np.isfinite(array).all():
             raise UsageError(f"{path} has NaN or infinity in {name}: delete it, use one before.")
     saved = {name.split("/")[1] for name in arrays if name.startswith("average/")}
-    missing = saved - {average.name for average in gan.averages}
-    if missing:
+    missing, rules = saved - {a.name for a in gan.averages}, metadata.get("averages", {})
+    if missing and not gan.averages and all(rules.get(name) for name in saved):
+        for rule in rules.values():  # a callback had attached them
+            gan.add_average(rule)
+    elif missing:
         raise UsageError(
             f"{path} holds the averages {', '.join(sorted(saved))}, the GAN lacks "
             f"{', '.join(sorted(missing))}: give the GAN averages=[...], or call gan.add_average() "

@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from tfgan_ema import (
+    averaging,
     compiling,
     engines,
     fitting,
@@ -22,10 +23,9 @@ from tfgan_ema import (
     validation,
 )
 from tfgan_ema.adapt import Batch, Form, step_batches
-from tfgan_ema.averaging import Average, Rule
 from tfgan_ema.checkpoint import state_of
 from tfgan_ema.controllers import started
-from tfgan_ema.engines import Report, Tensor
+from tfgan_ema.engines import Report, Tensor, devices
 from tfgan_ema.errors import UsageError, checked_seed, whole
 from tfgan_ema.evaluation import LOGS, logit_report, test_step
 from tfgan_ema.latents import Draws
@@ -62,7 +62,7 @@ class GAN(keras.Model):
         latent: int | Any,
         loss: str | losses.Loss = "non_saturating",
         penalties: Sequence[Penalty | Constraint | Consensus] = (),
-        averages: Sequence[Rule] = (),
+        averages: Sequence[averaging.Rule] = (),
         leak: LeakyEMA | None = None,
         augment: Sequence[Callable[[Tensor, Draws], Tensor]] = (),
         top_k: TopK | None = None,
@@ -114,15 +114,14 @@ class GAN(keras.Model):
         self.num_classes = None if num_classes is None else whole("num_classes", num_classes)
         self.update_order, self.track_gradients = update_order, track_gradients
         self.seed = self._checked_seed(seed)
-        self.last_step: int | None = None
-        self.epoch_end: int | None = None
+        self.last_step, self.epoch_end = None, None
         self.players = self._join(self.engine, generator, discriminator)
         self.form, self.rows = Form(self.players.sample_shape, num_classes), None
         self._check_parts()
         counter = {"shape": (), "dtype": "int32", "trainable": False, "initializer": "zeros"}
         self.step = self.add_weight(**counter, name="step")
         self.test_batch = self.add_weight(**counter, name="test_step")
-        self.averages: list[Average] = []
+        self.averages: list[averaging.Average] = []
         self._shadows: list[keras.Model] = []  # where Keras finds the averages' variables
         self.samplers, self._loop = {}, None
         for rule in averages:
@@ -318,16 +317,18 @@ class GAN(keras.Model):
 
     # Averages
 
-    def add_average(self, rule: Rule) -> None:
-        """Adds an average, starting from the current weights; before training starts."""
+    def add_average(self, rule: averaging.Rule | dict[str, Any]) -> None:
+        """Adds an average, or one for `averaging.get`, from the current weights; before `fit`."""
+        rule = averaging.get(**rule) if isinstance(rule, dict) else rule
         validation.check_kinds([rule])
         if any(average.name == rule.name for average in self.averages):
             raise UsageError(f"two averages are named {rule.name!r}: give one of them a `name`.")
-        self.averages.append(Average(rule, self.generator))
+        with devices.scope(self):
+            self.averages.append(averaging.Average(rule, self.generator))
         self._shadows.append(self.averages[-1].shadow)
         self.train_function = self._loop = None
 
-    def average(self, average: int | str) -> Average | None:
+    def average(self, average: int | str) -> averaging.Average | None:
         """The average of an index or a name; ``None`` for the raw generator."""
         index = validation.average_index(average, [a.name for a in self.averages])
         return None if index is None else self.averages[index]
