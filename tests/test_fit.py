@@ -166,7 +166,7 @@ def test_steps_read_the_right_rows(kind, count, size, n_dis, accumulate, executi
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     kind=st.sampled_from(["arrays", "dataset", "sequence", "generator"]),
     steps=st.integers(1, 3),

@@ -234,7 +234,7 @@ def test_any_bytes(folder, kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_more_bytes(folder, kind):
-    @settings(max_examples=2000)
+    @settings(max_examples=200)
     @given(EDITS)
     def check(edits):
         fuzz(kind, folder, edits)

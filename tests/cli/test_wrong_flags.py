@@ -400,7 +400,7 @@ def process(words, folder, **options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", list(flag_cases())[::27], ids=" ".join)
+@pytest.mark.parametrize("words", list(flag_cases())[::60], ids=" ".join)
 def test_a_wrong_flag_is_one_line_of_a_process(place, words):
     before = listed(place)
     done = process(words, place)
