@@ -238,8 +238,10 @@ def test_a_checkpoint_without_running_means_is_read_too(tmp_path):
     assert [row["step"] for row in read(tmp_path / "metrics.csv")] == ["4"]
 
 
-def test_a_line_for_each_row_where_there_is_no_progress_bar(tmp_path, capsys):
-    fit(toy.gan("mlp"), 4, callbacks=[callbacks.MetricsLog(tmp_path, every=2)])
+def test_a_line_for_each_row_where_it_is_asked_for(tmp_path, capsys):
+    fit(toy.gan("mlp"), 4, callbacks=[tg.Run(tmp_path / "run", log_every=2)])
+    assert capsys.readouterr().out == ""  # a progress bar, also that of a notebook, stays whole
+    fit(toy.gan("mlp"), 4, callbacks=[callbacks.MetricsLog(tmp_path, every=2, lines=True)])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == ["step 2", "step 4"]
     assert all("d_loss" in line and len(line) < 80 for line in lines)

@@ -78,6 +78,10 @@ def test_a_schedule_cannot_be_set(for_one):
     [
         (lambda: callbacks.SwapEMAWeights(), r"give the GAN averages=\[tg.EMA"),
         (lambda: callbacks.TerminateOnNaN(), r"use tg.StopOnNaN\(\)"),
+        (
+            lambda: type("OrbaxCheckpoint", (callbacks.Callback,), {})(),
+            r"use tg.Run or tg.Checkpoint",
+        ),
         (lambda: callbacks.EarlyStopping(), "monitor 'val_loss': the logs are d_loss, g_loss"),
         (lambda: callbacks.EarlyStopping("val_g_loss", mode="min"), "validation_data adds"),
         (lambda: callbacks.EarlyStopping("d_accuracy"), "add mode='min' or mode='max'"),

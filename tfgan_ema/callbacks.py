@@ -10,19 +10,18 @@ import contextlib
 import functools
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
-from keras import ops
 
 from tfgan_ema import averaging, checkpoint, engines, files, guards, mixing
 from tfgan_ema.data import png
 from tfgan_ema.engines import devices
 from tfgan_ema.errors import UsageError, checked_seed, whole
+from tfgan_ema.evaluation import running_means
 from tfgan_ema.gan import GAN
 from tfgan_ema.records import Events, Table, read_table
 
@@ -230,7 +229,7 @@ class Checkpoint(Periodic):
         self._claim.close()
 
     def _save(self, step: int) -> None:
-        means = _running_means(self.model)  # on every worker: reading sums over them
+        means = running_means(self.model)  # on every worker: reading sums over them
         arrays = checkpoint.to_arrays(self.model.state())
         if checkpoint.not_finite(arrays):
             self.model.stop_training = True
@@ -246,8 +245,8 @@ class Checkpoint(Periodic):
 class MetricsLog(Periodic):
     """Writes the running means since its last row to ``WORKDIR/metrics.csv`` and TensorBoard.
 
-    A row also has the distance of each average from the raw weights. Where the output is no
-    terminal, and so shows no progress bar, it prints a line for each row.
+    A row also has the distance of each average from the raw weights. With ``lines`` each row is
+    printed as well, which is for outputs that show no progress bar.
 
     Each row starts the means anew, as does each epoch, so Keras's logs of a batch are means since
     the last row; those of an epoch stay means over the epoch, for this callback and those after it.
@@ -255,10 +254,15 @@ class MetricsLog(Periodic):
     """
 
     def __init__(
-        self, workdir: str | os.PathLike, *, every: int | None = 100, events: Events | None = None
+        self,
+        workdir: str | os.PathLike,
+        *,
+        every: int | None = 100,
+        events: Events | None = None,
+        lines: bool = False,
     ) -> None:
         super().__init__(every)
-        self.workdir, self.events = Path(workdir), events
+        self.workdir, self.events, self.lines = Path(workdir), events, lines
 
     def on_train_begin(self, logs: Mapping | None = None) -> None:
         super().on_train_begin(logs)
@@ -292,7 +296,7 @@ class MetricsLog(Periodic):
         self._table.append({"step": step, **{k: f"{v:.6g}" for k, v in values.items()}})
         if self.events is not None:
             self.events.scalars(step, {f"train/{name}": x for name, x in values.items()})
-        if not sys.stdout.isatty():
+        if self.lines:
             losses = ", ".join(f"{name} {values[name]:.4g}" for name in ("d_loss", "g_loss"))
             print(f"step {step}: {losses}, {1000 * seconds:.3g} ms/step", flush=True)
 
@@ -303,15 +307,8 @@ class MetricsLog(Periodic):
 
     def _sums(self) -> dict[str, np.ndarray]:
         """The sum and the count of each logged value in the epoch so far."""
-        found = _running_means(self.model)
+        found = running_means(self.model)
         return {name: np.add(found[name], self._epoch.get(name, 0.0)) for name in found}
-
-
-def _running_means(gan: GAN) -> dict[str, list[float]]:
-    return {
-        metric.name: [float(ops.convert_to_numpy(variable)) for variable in metric.variables]
-        for metric in gan.metrics
-    }
 
 
 class Evaluate(Periodic):

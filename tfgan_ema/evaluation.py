@@ -45,3 +45,11 @@ def test_step(gan: GAN, data: Any) -> Report:
     # A replica that gets none of the last rows has means of nothing.
     gan.log({name: ops.where(rows > 0, value, 0.0) for name, value in report.items()}, rows)
     return {name: gan.trackers[name].result() for name in report}
+
+
+def running_means(gan: GAN) -> dict[str, list[float]]:
+    """The sum and the count behind each of the running logs."""
+    return {
+        metric.name: [float(ops.convert_to_numpy(variable)) for variable in metric.variables]
+        for metric in gan.metrics
+    }

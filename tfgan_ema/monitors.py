@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _INSTEAD = {
     "SwapEMAWeights": "give the GAN averages=[tg.EMA(0.999)], of which evaluate, predict and "
     "sample use the first",
+    "OrbaxCheckpoint": "it needs a state tree, which a GAN has not; use tg.Run or tg.Checkpoint",
     "TerminateOnNaN": "it reads a log named 'loss'; use tg.StopOnNaN(), which reads all logs",
 }
 

@@ -165,6 +165,7 @@ def watchers(
     evaluate: Mapping[str, Any] | None,
     snapshot_every: int | None = None,
     snapshot_dtype: str | None = None,
+    lines: bool = False,
     seed: int = 0,
     reference: np.ndarray | None = None,
 ) -> list[keras.callbacks.Callback]:
@@ -179,6 +180,7 @@ def watchers(
         evaluate: arguments of `callbacks.Evaluate`; ``None`` scores nothing.
         snapshot_every: see `Run`.
         snapshot_dtype: see `posthoc.Snapshots`.
+        lines: see `callbacks.MetricsLog`.
         seed: of the samples that are shown.
         reference: points that are shown beside those of the generator.
     """
@@ -186,7 +188,7 @@ def watchers(
     grid = {"every": sample_every, "seed": seed, "reference": reference}
     found = [
         callbacks.SampleGrid(workdir, events=events, **grid),
-        callbacks.MetricsLog(workdir, every=log_every, events=events),
+        callbacks.MetricsLog(workdir, every=log_every, events=events, lines=lines),
         posthoc.Snapshots(workdir, every=snapshot_every, dtype=snapshot_dtype),
         callbacks.Checkpoint(workdir, every=checkpoint_every, keep=keep_checkpoints),
     ]

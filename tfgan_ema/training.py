@@ -219,6 +219,7 @@ def _callbacks(
         keep_checkpoints=config.keep_checkpoints,
         snapshot_every=config.snapshot_every,
         snapshot_dtype=config.snapshot_dtype,
+        lines=not sys.stdout.isatty(),
         evaluate=evaluate,
         seed=config.seed,
         reference=points,
