@@ -105,6 +105,7 @@ def check(config: ConfigDict) -> None:
         if value is not None:
             whole(key, value)
     whole("seed", config.seed, 0, most=2**32 - 1)
+    whole("data.seed", data.seed or 0, 0, most=2**32 - 1)
     whole("evaluate.samples", evaluate.samples, 2)
     if data.channels not in (None, 1, 3):
         raise UsageError(f"data.channels {data.channels}: expected 1 (grey) or 3 (colour).")

@@ -47,7 +47,12 @@ def transcription(steps, intervals, alpha, network="mlp", averages=None):
 
 
 @pytest.mark.parametrize(
-    ("options", "intervals"), [({}, [5]), ({"super_slow": 20}, [5, 20]), ({"k": 1}, [1])]
+    ("options", "intervals"),
+    [
+        ({"super_slow": 20}, [5, 20]),
+        pytest.param({}, [5], marks=pytest.mark.slow),
+        pytest.param({"k": 1}, [1], marks=pytest.mark.slow),
+    ],
 )
 def test_it_is_its_transcription(options, intervals):
     model = with_sgd(new(tg.Lookahead(**options, alpha=0.4)))
@@ -83,15 +88,16 @@ def test_alpha_1_never_returns():
 @pytest.mark.parametrize("cut", [7, 10])
 def test_a_run_goes_on_between_returns_and_at_one(tmp_path, cut):
     def made():
-        return new(tg.Lookahead(5, super_slow=10), "conv", [tg.EMA(0.9)])
+        return new(tg.Lookahead(5, super_slow=10), averages=[tg.EMA(0.9)])
 
-    whole = toy.fit(made(), 13)
+    points = {"chosen": toy.points()}
+    whole = toy.fit(made(), 13, **points)
     first = made()
-    toy.fit(first, cut)
+    toy.fit(first, cut, **points)
     checkpoint.save(tmp_path, cut, first.state())
     second = made()
     checkpoint.restore(second, tmp_path)
-    toy.assert_close(whole, toy.fit(second, 13 - cut), 0)
+    toy.assert_close(whole, toy.fit(second, 13 - cut, **points), 0)
 
 
 def test_it_is_saved_with_the_gan(tmp_path):
@@ -153,7 +159,7 @@ def test_it_converges_on_the_bilinear_game_at_the_rate_of_its_spectrum(rule):
         ({"alpha": 1.1}, "alpha 1.1"),
         ({"super_slow": 7}, "a larger multiple of k 5"),
         ({"super_slow": 5}, "a larger multiple of k 5"),
-        ({"averages": "none"}, "'slow' or 'fast'"),
+        ({"averages": "none"}, "Known: fast, slow"),
     ],
 )
 def test_wrong_options_are_one_line(options, said):

@@ -36,6 +36,7 @@ PENALTIES = {
     "weight_clip": penalties.WeightClip,
     "consensus": lambda: penalties.Consensus(1.0),
     "path_length": lambda: penalties.PathLength(interval=2),
+    "lecam": penalties.LeCam,
 }
 
 

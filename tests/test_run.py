@@ -17,13 +17,12 @@ from tfgan_ema import checkpoint, losses, recorded, runs
 from tfgan_ema.cli import sample
 from tfgan_ema.errors import UsageError
 
-IMAGES = toy.source(classes=3).samples  # 96 rows: 12 steps of 8 an epoch
-LABELS = toy.source(classes=3).labels
+POINTS = toy.points(96).samples  # 12 steps of 8 an epoch
+LABELLED = toy.source(classes=3)
 
 
 def made(**options):
-    options = {"num_classes": 3, "averages": [tg.EMA(0.9)], **options}
-    return toy.gan(**options)
+    return toy.gan("mlp", **{"averages": [tg.EMA(0.9)], **options})
 
 
 def run(folder, **options):
@@ -32,7 +31,8 @@ def run(folder, **options):
 
 def fit(model, *callbacks, epochs=2, **options):
     options = {"batch_size": 8, "verbose": 0, **options}
-    model.fit(IMAGES, LABELS, epochs=epochs, callbacks=list(callbacks), **options)
+    rows = (POINTS,) if model.num_classes is None else (LABELLED.samples, LABELLED.labels)
+    model.fit(*rows, epochs=epochs, callbacks=list(callbacks), **options)
     return checkpoint.to_arrays(model.state())
 
 
@@ -132,14 +132,15 @@ def test_what_is_no_run_and_a_run_that_is_behind_are_refused(tmp_path):
 
 
 def test_epochs_of_unknown_length_are_refused(tmp_path):
-    batches = ((IMAGES[:8], LABELS[:8]) for _ in range(4))
+    batches = (POINTS[:8] for _ in range(4))
     with pytest.raises(UsageError, match="set steps_per_epoch"):
         made().fit(batches, callbacks=[run(tmp_path / "a")], verbose=0)
     assert not (tmp_path / "a").exists()
 
 
 def test_commands_read_its_folder(tmp_path, capsys):
-    model = made(loss="hinge", penalties=[tg.penalties.R1(5.0)], leak=tg.LeakyEMA(0.5))
+    options = {"loss": "hinge", "penalties": [tg.penalties.R1(5.0)], "leak": tg.LeakyEMA(0.5)}
+    model = toy.gan(num_classes=3, averages=[tg.EMA(0.9)], **options)
     fit(model, run(tmp_path / "a", class_names=["cat", "dog", "eel"]))
     again = runs.load_run(tmp_path / "a")
     np.testing.assert_array_equal(model.sample(5, 2), again.sample(5, 2))
@@ -218,10 +219,8 @@ def test_classes_of_a_scripts_own_are_imported_from_beside_it(tmp_path):
 def test_keras_logs_the_means_of_an_epoch(tmp_path, log_every):
     plain, watched = made(), made()
     options = {"batch_size": 8, "epochs": 2, "verbose": 0}
-    expected = plain.fit(IMAGES, LABELS, **options).history
-    seen = watched.fit(
-        IMAGES, LABELS, **options, callbacks=[run(tmp_path, log_every=log_every)]
-    ).history
+    expected = plain.fit(POINTS, **options).history
+    seen = watched.fit(POINTS, **options, callbacks=[run(tmp_path, log_every=log_every)]).history
     for name, values in expected.items():
         np.testing.assert_allclose(seen[name], values, rtol=1e-5, err_msg=name)
 

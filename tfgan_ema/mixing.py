@@ -146,9 +146,9 @@ class LeakyEMA(Part, keras.layers.Layer):
         *,
         engine: Engine,
         step: Tensor,
-        draws: Draws,
         teacher: Callable[[Tensor], tuple[Tensor, Tensor | None]],
         discriminator: Callable[[Tensor, Tensor | None], Tensor],
+        draws: Draws | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The mixed real batch of this replica.
 
@@ -159,9 +159,9 @@ class LeakyEMA(Part, keras.layers.Layer):
             fake_labels: their labels.
             engine: the engine of Keras's backend.
             step: generator steps done so far.
-            draws: random draws of this update; only ``per_image`` asks for them.
             teacher: rows (int32 [k]) -> the teacher's images for those rows, and their labels.
             discriminator: images, labels -> logits [n]; only ``same_top_k`` asks for them.
+            draws: random draws of this update; only ``per_image`` asks for them.
 
         Returns:
             Images and labels with some rows replaced; a leaked row carries the label it was

@@ -168,7 +168,7 @@ def test_samples_that_find_no_room_leave_nothing_and_say_why(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
     try:
         with pytest.raises(OSError, match=r"a\.npy") as caught:
-            sample.write(tmp_path / "a.npy", np.zeros((1000, 8, 8, 3), "uint8"))
+            sample.write(tmp_path / "a.npy", iter([np.zeros((1000, 8, 8, 3), "uint8")]), 1000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert caught.value.errno == errno.EFBIG

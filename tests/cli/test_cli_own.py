@@ -149,7 +149,7 @@ def test_a_full_disk_says_which_checkpoints_are_kept(folder, monkeypatch, capsys
     monkeypatch.setattr(checkpoint, "write", full)
     assert run_train(folder, "w", "--config.steps=30") == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "step_00000020.npz: No space left on device. Checkpoints that are kept: 10." in line
+    assert "step_00000020.npz: No space left on device. Checkpoints that are kept: step 10." in line
 
 
 def test_a_workdir_below_a_file_is_refused(folder, capsys):

@@ -182,7 +182,7 @@ VALUES = {  # of the other keys, by their type
 }
 RIGHT = {"data.data_dir=nope", "data.fallback=nope", "data.fallback=None", "data.data_dir=None",
          "evaluate.reference=None", "evaluate.best_metric=None", "data.count=None",
-         "snapshot_dtype=None"}  # fmt: skip
+         "evaluate.split=None", "snapshot_dtype=None"}  # fmt: skip
 
 
 def flag_cases():

@@ -524,7 +524,7 @@ def test_bad_requests_say_what_to_do():
         "expected 1 (grey) or 3 (RGB)": {"name": "dcgan_32", "channels": 2},
         "has no class-conditional form": {"name": "dcgan_32", "num_classes": 10},
         "BigGAN is class-conditional": {"name": "biggan_32"},
-        "at least 1, or None": {"name": "sngan_32", "num_classes": 0},
+        "num_classes 0: expected a whole number >= 1": {"name": "sngan_32", "num_classes": 0},
         "expected a number > 0": {"name": "sngan_32", "width": 0},
         "points, not images": {"name": "mlp", "image_size": 32},
         "did you mean 'latent_dim'": {"name": "sngan_32", "latent_dims": 3},

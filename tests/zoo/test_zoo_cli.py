@@ -99,7 +99,7 @@ def write_state_dict(path, tensors):
         (["check"], "check: expected one name"),
         (["check", "no_such"], "unknown shipped model"),
         (["add", "ring_mlp"], "--workdir is missing"),
-        (["add", "no_such", "--workdir=none"], "unknown row of configs/shipped.py"),
+        (["add", "no_such", "--workdir=none"], "is not a work directory"),
         (["add", "ring_mlp", "--workdir=none", "--overwrite"], "is not a work directory"),
         (["show"], "show: expected one name"),
         (["show", "sngan_33"], "did you mean 'sngan_32'"),

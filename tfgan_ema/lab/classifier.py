@@ -22,8 +22,8 @@ BATCH = 128
 
 FLAGS = command.new_flags(
     ("data", str, "fashion_mnist", "mnist or fashion_mnist."),
-    ("epochs", int, 12, "Passes over the training split."),
-    ("seed", int, 0, "Seed of the initial weights, the order and the shifts."),
+    ("epochs", command.whole(), 12, "Passes over the training split."),
+    ("seed", command.SEED, 0, "Seed of the initial weights, the order and the shifts."),
     ("check", bool, False, "Only measure the stored classifier."),
 )
 
