@@ -19,7 +19,7 @@ from typing import Any
 from absl import flags
 
 from tfgan_ema import errors
-from tfgan_ema.errors import UsageError
+from tfgan_ema.errors import UsageError, WorkerLost
 
 Flags = flags.FlagValues
 BACKENDS = ("tensorflow", "jax")
@@ -132,7 +132,7 @@ def run(
         argv: the arguments, with the command's name first.
 
     Bad flags, `UsageError` and files that cannot be read or written print one line on stderr and
-    return 2; a full disk returns 1, Ctrl-C 130 and SIGTERM 143.
+    return 2; a full disk and a missing worker return 1, Ctrl-C 130 and SIGTERM 143.
     """
     values.unparse_flags()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -144,6 +144,8 @@ def run(
             return function(values, values(list(argv))[1:]) or 0
     except UsageError as error:
         return refuse(argv[0], in_flags(str(error), values))
+    except WorkerLost as error:
+        return refuse(argv[0], in_flags(str(error), values), 1)
     except flags.Error as error:
         return refuse(argv[0], error)
     except OSError as error:

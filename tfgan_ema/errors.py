@@ -22,6 +22,10 @@ class Unavailable(UsageError):
     """Something cannot be downloaded or loaded here; the message says why."""
 
 
+class WorkerLost(RuntimeError):
+    """Another worker of the run is missing. One line; the command line exits with 1."""
+
+
 def say(line: str) -> None:
     """Prints a notice on stderr."""
     print(f"tfgan_ema: {line}", file=sys.stderr, flush=True)

@@ -102,19 +102,20 @@ def fit(
         )
     if steps is not None and steps % gan.steps_per_execution:
         callbacks = [*tree.flatten(callbacks or []), _EndOfEpoch(steps)]
-    initial_epoch = monitors.resumed(gan, callbacks, train.steps_of_epoch(), epochs, initial_epoch)
-    with train.reading(), held_out.reading():
-        return keras.Model.fit(
-            gan,
-            train.x,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            initial_epoch=initial_epoch,
-            validation_steps=validation_steps,
-            validation_freq=validation_freq,
-            **train.options,
-        )
+    with devices.together(devices.strategy_of(gan)):
+        epoch = monitors.resumed(gan, callbacks, train.steps_of_epoch(), epochs, initial_epoch)
+        with train.reading(), held_out.reading():
+            return keras.Model.fit(
+                gan,
+                train.x,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                initial_epoch=epoch,
+                validation_steps=validation_steps,
+                validation_freq=validation_freq,
+                **train.options,
+            )
 
 
 def run(gan: GAN, batch: Callable[[Tensor], Tensor], steps: int) -> dict[str, float]:

@@ -99,6 +99,15 @@ def differences(old: Description, new: Description) -> list[str]:
     return found
 
 
+def facts(description: Description) -> dict[str, Any]:
+    """Every argument of a description, in a form in which equal GANs of two processes are equal."""
+    return {
+        name: _with_numbered_names(part)
+        for group in ("gan", "compile", "fit")
+        for name, part in description[group].items()
+    }
+
+
 def as_configuration(description: Description) -> dict[str, Any]:
     """A description in the form of a configuration of ``configs``, to be shown."""
     parts = {**description["gan"], **description["compile"], **description["fit"]}

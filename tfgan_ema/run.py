@@ -48,7 +48,7 @@ class Run(keras.callbacks.CallbackList):
 
     Raises:
         UsageError: from ``fit``, for a folder that holds something else or another run, or that
-            another process trains in.
+            another process trains in, and for workers that differ.
 
     Example::
 
@@ -112,6 +112,8 @@ class Run(keras.callbacks.CallbackList):
             lambda run: recorded.differences(run.get("made_of", {}), made_of),
             self.force_config or gan.steps_done == latest > 0,  # it is trained further
         )
+        steps = {"step": gan.steps_done, "last step": self._end, "latest checkpoint": latest}
+        devices.compare(devices.strategy_of(gan), recorded.facts(made_of) | steps)
         if devices.is_chief(gan):
             self._claim.enter_context(files.claim(self.workdir))
             latest = max(checkpoint.checkpoints(folder), default=0)  # now that no other one writes

@@ -51,8 +51,23 @@ def train(
         it, after it was saved.
 
     Raises:
-        UsageError: bad configuration, data or folder, or a folder in which another process trains.
+        UsageError: bad configuration, data or folder, a folder in which another process trains, or
+            workers that differ.
     """
+    from tfgan_ema.engines import devices
+
+    with devices.together(strategy):
+        return _train(config, workdir, strategy, folder, force_config, dry_run)
+
+
+def _train(
+    config: ConfigDict,
+    workdir: str | os.PathLike | None,
+    strategy: Any,
+    folder: str | os.PathLike | None,
+    force_config: bool,
+    dry_run: bool,
+) -> int:
     from tfgan_ema import checkpoint, data
     from tfgan_ema.engines import devices
 
@@ -67,6 +82,8 @@ def train(
         )
     name = run["data"]["name"] if run else None
     source = runs.outline(config, name)
+    facts = runs.flatten(runs.plain(config)) | {"dry_run": dry_run}
+    devices.compare(strategy, facts | _contents(source))  # before there are variables to share
     gan, num_classes, evaluator = _parts(config, source, strategy, runs.outline)
     snapshots = _snapshots(config, gan)
     own = [_own_callback(path) for path in config.callbacks or ()]
@@ -82,6 +99,8 @@ def train(
         4 * config.n_dis * config.batch_size * math.prod(source.shape),
     )
     workdir, chief = Path(workdir), devices.is_chief(gan)
+    latest = max(checkpoint.checkpoints(workdir / "checkpoints"), default=None)
+    devices.compare(strategy, {"latest checkpoint in workdir": latest} | _contents(source))
     with files.claim(workdir) if chief else contextlib.nullcontext():
         if chief:
             run = runs.claimed(workdir, differences, force_config)  # now that no other one writes
@@ -160,6 +179,16 @@ def _own_callback(path: str) -> Callback:
     if not isinstance(made, Callback):
         raise UsageError(f"callback {path!r}: expected a class of keras.callbacks.Callback.")
     return made
+
+
+def _contents(source: Source) -> dict[str, Any]:
+    """What tells whether two workers read the same data."""
+    return {
+        "data set": source.name,
+        "samples on disk": source.count,
+        "shape of a sample": source.shape,
+        "contents of the data": source.fingerprint(),
+    }
 
 
 def _evaluator(config: ConfigDict, source: Source, load: Callable[..., Source]) -> Evaluator:

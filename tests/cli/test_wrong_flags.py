@@ -61,6 +61,7 @@ COMMANDS = {
                    "leaky", "leaky:nope", LONG],
         "workdir": "folder",
         "strategy": ["nope", "", "tpu", "multiworker", "gpu"], "tpu": [""], "dry_run": "switch",
+        "worker_timeout": ["nope", "0", "-1", "nan", "inf"],
         "force_config": "switch",
     },
     f"sample {RUN} --out=o.npy": {

@@ -34,6 +34,12 @@ FLAGS = command.new_flags(
     ("workdir", str, None, "The folder of the run."),
     ("strategy", command.one_of(*STRATEGIES), "auto", f"{', '.join(STRATEGIES)}."),
     ("tpu", str, None, "Address of the TPU; a local one unless given."),
+    (
+        "worker_timeout",
+        command.number("(0, inf)"),
+        300.0,
+        "Seconds to wait for the other workers of a cluster.",
+    ),
     ("dry_run", bool, False, "Show what would be trained, and stop."),
     ("force_config", bool, False, "Resume even if the run's configuration differs."),
 )
@@ -64,7 +70,7 @@ def _train(changes: list[str], values: command.Flags, positional: list[str]) -> 
     return training.train(
         config,
         values.workdir,
-        devices.strategy(values.strategy, values.tpu or ""),
+        devices.strategy(values.strategy, values.tpu or "", values.worker_timeout),
         folder=folder,
         force_config=values.force_config,
         dry_run=values.dry_run,

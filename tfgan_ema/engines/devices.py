@@ -2,9 +2,9 @@
 
 ``strategy`` and ``distribute`` spread a run, ``scope`` is where a model's later variables are made
 and ``strategy_of`` how the model is spread, ``is_chief`` says whether this process writes files and
-``is_alone`` whether no other one trains, ``device_kind`` and ``find_devices`` say what the machine
-has, ``share_machine`` and ``full_float32`` set how it is used, and ``check_strategy`` refuses what
-a strategy cannot do.
+``is_alone`` whether no other one trains, ``together`` and ``compare`` keep the workers of a cluster
+in step, ``device_kind`` and ``find_devices`` say what the machine has, ``share_machine`` and
+``full_float32`` set how it is used, and ``check_strategy`` refuses what a strategy cannot do.
 ``TAKES_DATASETS`` says whether a step reads a `tf.data.Dataset`, or else NumPy arrays.
 """
 
@@ -22,6 +22,8 @@ scope = _devices.scope
 strategy_of = _devices.strategy_of
 is_chief = _devices.is_chief
 is_alone = _devices.is_alone
+together = _devices.together
+compare = _devices.compare
 device_kind = _devices.device_kind
 find_devices = _devices.find_devices
 share_machine = _devices.share_machine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -29,6 +29,15 @@ def is_chief(model: keras.Model) -> bool:
 def is_alone(model: keras.Model) -> bool:
     """Whether no other process trains the model."""
     return jax.process_count() == 1
+
+
+def together(strategy: Strategy) -> contextlib.AbstractContextManager:
+    """Nothing to do: there is one process."""
+    return contextlib.nullcontext()
+
+
+def compare(strategy: Strategy, facts: Mapping[str, Any]) -> None:
+    """Nothing to compare: there is one process."""
 
 
 def find_devices() -> list[Any]:
@@ -71,13 +80,14 @@ class Strategy:
         return contextlib.nullcontext()
 
 
-def strategy(name: str, tpu: str = "") -> Strategy:
+def strategy(name: str, tpu: str = "", worker_timeout: float = 300.0) -> Strategy:
     """The strategy of a name; tells Keras, so call it before a model is made.
 
     Args:
         name: ``auto`` (all accelerators of JAX's backend), ``cpu``, ``gpu`` (one device),
             ``mirrored`` (all devices of the backend, also virtual CPUs), ``tpu`` (all TPUs).
         tpu: must be empty: JAX finds its TPUs itself.
+        worker_timeout: for TensorFlow; there is one process here.
 
     Raises:
         UsageError: an unknown name, no such device here, or what JAX does another way.

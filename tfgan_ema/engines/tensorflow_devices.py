@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import faulthandler
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfgan_ema.errors import UsageError, unknown
+from tfgan_ema import __version__, cluster, workers
+from tfgan_ema.errors import UsageError, number, say, unknown
 
 TAKES_DATASETS = True
+_OF_OTHERS = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+    tf.errors.UnavailableError,
+)  # what a collective raises when another worker is lost
+_START = 60.0  # seconds for the servers of workers that have met
 
 
 def scope(model: keras.Model) -> contextlib.AbstractContextManager:
@@ -42,6 +53,34 @@ def is_alone(model: keras.Model) -> bool:
     """Whether no other process trains the model."""
     resolver = model.distribute_strategy.cluster_resolver
     return resolver is None or not resolver.task_type
+
+
+def together(strategy: tf.distribute.Strategy) -> contextlib.AbstractContextManager:
+    """A block that all workers of a cluster work on; if one is lost, all end with one line.
+
+    It watches the strategies that `strategy` has made.
+    """
+    peers = getattr(strategy.cluster_resolver, "peers", None)
+    if peers is None and isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        say(
+            "the workers of this strategy are neither compared nor watched: make it with "
+            "tfgan_ema.engines.devices.strategy('multiworker')."
+        )
+    return peers.together(_OF_OTHERS) if peers else contextlib.nullcontext()
+
+
+def compare(strategy: tf.distribute.Strategy, facts: Mapping[str, Any]) -> None:
+    """Returns once all workers of a cluster have called it with the same facts and code.
+
+    Raises:
+        UsageError: they differ; every worker raises it, and it names the keys.
+    """
+    peers = getattr(strategy.cluster_resolver, "peers", None)
+    if peers:
+        of_code = {"the code of tfgan_ema": f"{__version__}, {workers.code()}"}
+        of_code |= {"tensorflow": tf.__version__, "keras": keras.__version__}
+        devices = {"devices of a worker": len(strategy.extended.worker_devices)}
+        peers.compare({**facts, **of_code, **devices})
 
 
 def find_devices() -> list[Any]:
@@ -78,31 +117,18 @@ def full_float32() -> Iterator[None]:
         tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
-def _check_cluster(text: str) -> None:
-    """Refuses a ``TF_CONFIG`` that TensorFlow would answer with a traceback, or wait for."""
-    try:
-        config = json.loads(text)
-        task, workers = config["task"], config["cluster"][config["task"]["type"]]
-        known = isinstance(workers, list) and 0 <= task["index"] < len(workers)
-    except (KeyError, TypeError, ValueError):
-        known = False
-    if not known:
-        raise UsageError(
-            f"TF_CONFIG {text!r}: expected a cluster and this worker's task in it, as in "
-            '{"cluster": {"worker": ["host:port"]}, "task": {"type": "worker", "index": 0}}.'
-        )
-
-
-def strategy(name: str, tpu: str = "") -> tf.distribute.Strategy:
+def strategy(name: str, tpu: str = "", worker_timeout: float = 300.0) -> tf.distribute.Strategy:
     """The strategy of a name; make it before anything else touches a device.
 
     Args:
         name: ``auto`` (mirrored where there are several GPUs), ``cpu``, ``gpu`` (one device),
             ``mirrored`` (all GPUs, or the logical CPUs), ``multiworker`` (``TF_CONFIG``), ``tpu``.
         tpu: the TPU's address; empty for a local one.
+        worker_timeout: seconds to wait for the other workers of a cluster.
 
     Raises:
         UsageError: an unknown name, or no such device here.
+        WorkerLost: a worker of the cluster has not come.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if name == "auto":
@@ -118,13 +144,12 @@ def strategy(name: str, tpu: str = "") -> tf.distribute.Strategy:
         count = len(tf.config.list_logical_devices(kind))
         return tf.distribute.MirroredStrategy([f"/{kind.lower()}:{i}" for i in range(count)])
     if name == "multiworker":
-        if "TF_CONFIG" not in os.environ:
-            raise UsageError(
-                "strategy='multiworker': the environment variable TF_CONFIG (cluster and task) is "
-                "not set; set it for each worker, or use strategy='mirrored'."
-            )
-        _check_cluster(os.environ["TF_CONFIG"])
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+        own = cluster.read(os.environ.get("TF_CONFIG"))
+        seconds = number("worker_timeout", worker_timeout, "(0, inf)")
+        resolver.peers = workers.meet(own, seconds)
+        with resolver.peers.together(_OF_OTHERS), _limited(_START):
+            return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     if name == "tpu":
         try:
             resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu or "local")
@@ -137,6 +162,20 @@ def strategy(name: str, tpu: str = "") -> tf.distribute.Strategy:
             ) from error
         return tf.distribute.TPUStrategy(resolver)
     raise unknown("strategy", name, ("auto", "cpu", "gpu", "mirrored", "multiworker", "tpu"))
+
+
+@contextlib.contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Ends the process after so long, with a traceback.
+
+    TensorFlow holds the global interpreter lock while its servers find each other, so that no
+    other thread can notice who has been lost in this moment.
+    """
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def distribute(
