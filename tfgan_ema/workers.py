@@ -365,6 +365,8 @@ def code() -> str:
 
 
 def _in_words(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "it was interrupted"
     line = next(iter(str(error).strip().splitlines()), "")
     return f"{type(error).__name__}: {line}".removesuffix(": ").rstrip(".")
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -149,7 +151,11 @@ def strategy(name: str, tpu: str = "", worker_timeout: float = 300.0) -> tf.dist
         seconds = number("worker_timeout", worker_timeout, "(0, inf)")
         resolver.peers = workers.meet(own, seconds)
         with resolver.peers.together(_OF_OTHERS), _limited(_START):
-            return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+            made = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+        if threading.current_thread() is threading.main_thread():
+            # TensorFlow's server has taken SIGTERM, and does nothing with it.
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)
+        return made
     if name == "tpu":
         try:
             resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu or "local")
