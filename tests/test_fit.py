@@ -330,7 +330,8 @@ def test_predict_takes_latents_and_labels():
         (lambda m: m.fit(batch for batch in ()), "a generator without batches"),
         (lambda m: m.fit("cats"), "data of type str: expected arrays"),
         (lambda m: m.fit(), "data of type NoneType"),
-        (lambda m: m.fit(images(), LABELS, validation_split=1.0), "leaves none to train on"),
+        (lambda m: m.fit(images(), LABELS, validation_split=1.0), "validation_split 1.0"),
+        (lambda m: m.fit(images()[:1], LABELS[:1], validation_split=0.4), "leaves none to"),
         (
             lambda m: m.fit(images(), LABELS, validation_data=generator(images(), LABELS)),
             "set validation_steps",

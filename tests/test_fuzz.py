@@ -223,7 +223,7 @@ def test_what_was_written_is_read(folder, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_bytes(folder, kind):
-    @settings(max_examples=15 if kind.startswith("image") else 40)
+    @settings(max_examples=15 if kind.startswith("image") else 20)
     @given(EDITS)
     def check(edits):
         fuzz(kind, folder, edits)

@@ -51,7 +51,7 @@ def rows(folder):
         return [row for row in csv.DictReader(file) if row.pop("seconds_per_step")]
 
 
-@pytest.mark.parametrize("step", [5, 17])
+@pytest.mark.parametrize("step", [pytest.param(5, marks=pytest.mark.slow), 17])
 def test_the_same_call_goes_on_bit_for_bit(tmp_path, step, capsys):
     whole = fit(made(), run(tmp_path / "whole"))
     with pytest.raises(KeyboardInterrupt):
@@ -215,7 +215,7 @@ def test_classes_of_a_scripts_own_are_imported_from_beside_it(tmp_path):
     np.testing.assert_array_equal(*map(np.load, tmp_path.glob("*.npy")))
 
 
-@pytest.mark.parametrize("log_every", [1, 5, 12, None])
+@pytest.mark.parametrize("log_every", [5, 12])
 def test_keras_logs_the_means_of_an_epoch(tmp_path, log_every):
     plain, watched = made(), made()
     options = {"batch_size": 8, "epochs": 2, "verbose": 0}

@@ -525,7 +525,7 @@ def test_bad_requests_say_what_to_do():
         "has no class-conditional form": {"name": "dcgan_32", "num_classes": 10},
         "BigGAN is class-conditional": {"name": "biggan_32"},
         "num_classes 0: expected a whole number >= 1": {"name": "sngan_32", "num_classes": 0},
-        "expected a number > 0": {"name": "sngan_32", "width": 0},
+        "width 0: expected a number in (0, inf)": {"name": "sngan_32", "width": 0},
         "points, not images": {"name": "mlp", "image_size": 32},
         "did you mean 'latent_dim'": {"name": "sngan_32", "latent_dims": 3},
         "did you mean 'mimicry'": {"name": "sngan_32", "reading": "mimic"},
