@@ -1,5 +1,6 @@
 """Every test process sees two logical CPUs, so that strategies with two replicas can be tested."""
 
+import gc
 import itertools
 import os
 import shutil
@@ -38,11 +39,16 @@ def _interruptible():
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_layers_left():
-    """A test file leaves no layers behind."""
+    """A test file leaves no layers behind.
+
+    What is alive then, TensorFlow above all, is left out of later searches for garbage, each of
+    which would take most of a second.
+    """
     import keras
 
     yield
     keras.backend.clear_session()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

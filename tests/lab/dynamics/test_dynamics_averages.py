@@ -13,11 +13,13 @@ from tfgan_ema.lab.dynamics import (
     ema_gain,
     ema_on_cycle,
     integrate,
+    power_average,
+    power_gain,
     turn,
     uniform_on_cycle,
 )
 from tfgan_ema.lab.dynamics.claims import check
-from tfgan_ema.lab.dynamics.papers import averaging
+from tfgan_ema.lab.dynamics.papers import averaging, later
 
 DECAYS = np.array([0.9, 0.99, 0.999])
 
@@ -102,3 +104,22 @@ def test_decay_of_one_is_refused():
 def test_averaging_claims():
     verdicts = [claim.agrees for claim in check(averaging)]
     assert verdicts == [True, True, True, True, False]  # the last: which way the cycle turns
+
+
+def test_power_average_is_its_weighted_sum():
+    path = np.random.default_rng(0).normal(size=(60, 2))
+    for exponent in (0.0, 3.0, 6.94):
+        shares = np.diff(np.arange(60.0) ** (exponent + 1)) / 59.0 ** (exponent + 1)
+        np.testing.assert_allclose(power_average(path, exponent)[-1], shares @ path[1:], atol=1e-12)
+
+
+def test_power_average_of_a_cycle_falls_like_one_over_the_step():
+    angle, steps = turn(0.1), 30_000
+    path = np.exp(-1j * angle * np.arange(steps + 1))
+    for exponent in (2.0, 6.94):
+        radius = np.abs(power_average(path, exponent)[-1])
+        np.testing.assert_allclose(radius, power_gain(exponent, steps, angle), rtol=0.01)
+
+
+def test_later_claims():
+    assert [claim.agrees for claim in check(later)] == [True, True, True, False]

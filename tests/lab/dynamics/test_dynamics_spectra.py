@@ -14,12 +14,15 @@ from tfgan_ema.lab.dynamics import (
     InstanceNoise,
     LeakyEMA,
     UnnormalisedLeakyEMA,
+    controlled_leak,
     critical,
     discriminant,
     eigenvalues,
     growth_rate,
     leaky_margin,
     leaky_polynomial,
+    lookahead,
+    mean_share,
     routh_hurwitz,
     spectral_radius,
     update_matrix,
@@ -211,3 +214,37 @@ def test_critical_decay_of_simultaneous_descent():
         0.99, 0.9999,
     )  # fmt: skip
     assert (1 - found) / 0.1 == pytest.approx(low_rate, rel=0.05)
+
+
+@pytest.mark.parametrize("rule", [alternating, simultaneous])
+def test_lookahead_map_is_k_steps_and_a_return(rule):
+    update = rule(Bilinear(), 0.2)
+    state = np.random.default_rng(0).normal(size=(2, 1))
+    fast = state
+    for _ in range(7):
+        fast = update(fast)
+    returned = state + 0.3 * (fast - state)
+    matrix = lookahead(update_matrix(Bilinear(), 0.2, rule=rule.__name__), 7, 0.3)
+    np.testing.assert_allclose(matrix @ state, returned, atol=1e-14)
+
+
+def test_lookahead_of_share_one_is_descent():
+    update = update_matrix(Bilinear(), 0.2)
+    np.testing.assert_allclose(lookahead(update, 3, 1.0), update @ update @ update)
+    np.testing.assert_allclose(lookahead(update, 3, [0.0, 0.5])[0], np.eye(2))
+
+
+def test_controlled_leak_without_speed_is_descent():
+    run, update = controlled_leak(0.0, 0.9, 0.1, 50, start=1.0), alternating(Bilinear(), 0.1)
+    state = np.array([[1.0], [0.0]])
+    for _ in range(50):
+        state = update(state)
+    np.testing.assert_allclose(run.state[-1, :2], state[:, 0], atol=1e-12)
+    assert not run.beta.any()
+
+
+def test_controlled_leak_follows_the_half_turns():
+    run = controlled_leak(0.001, 0.99, 0.05, 10_000)
+    angle = np.arccos(1 - 0.05**2 / 2)
+    np.testing.assert_allclose(run.beta[2000:].mean(), mean_share(0.001, angle), rtol=0.05)
+    np.testing.assert_allclose(run.beta.max(), 0.001 * np.pi / angle, rtol=0.1)

@@ -28,6 +28,7 @@ EXPERIMENTS = {
     "cifar": (f"{_LAB}.experiments.images", "CIFAR", "the same on CIFAR-10 alone"),
     "limited": (f"{_LAB}.experiments.limited_page", "LIMITED", "few images, leaks, DiffAugment"),
     "limited_300": (f"{_LAB}.experiments.limited_page", "LIMITED_300", "the same, 300 alone"),
+    "starts": (f"{_LAB}.experiments.starts", "STARTS", "ways for an average to begin"),
     "toy2d": (f"{_LAB}.experiments.toy2d", "TOY2D", "Gaussian, line, circle, four lines"),
 }
 

@@ -3,6 +3,7 @@
 
 `games` are the vector fields, a class per objective; `regularisers` go around them; `simulate` runs
 them; `spectra` looks at the equilibrium; `averages` are the closed forms of an averaged cycle;
+`controlled` has the leak whose share follows the discriminator;
 `papers` are the papers' runs, and `claims` checks what the papers state. NumPy and SciPy only.
 """
 
@@ -17,9 +18,10 @@ from tfgan_ema.lab.dynamics.regularisers import (
 )
 from tfgan_ema.lab.dynamics.simulate import RULES, Trajectory, descend, integrate
 from tfgan_ema.lab.dynamics.spectra import (
-    critical, discriminant, eigenvalues, growth_rate, leaky_margin, leaky_polynomial,
+    critical, discriminant, eigenvalues, growth_rate, leaky_margin, leaky_polynomial, lookahead,
     routh_hurwitz, spectral_radius, update_matrix,
 )
 from tfgan_ema.lab.dynamics.averages import (
-    ema_amplitude, ema_gain, ema_on_cycle, turn, uniform_on_cycle,
+    ema_amplitude, ema_gain, ema_on_cycle, power_average, power_gain, turn, uniform_on_cycle,
 )
+from tfgan_ema.lab.dynamics.controlled import Controlled, controlled_leak, mean_share

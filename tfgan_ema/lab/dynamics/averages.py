@@ -44,3 +44,21 @@ def uniform_on_cycle(time: ArrayLike) -> Array:
     """``|1/T ∫_0^T (cos t, -sin t) dt| = 2 |sin(T/2)|/T``: it falls like 1/T."""
     time = np.asarray(time)
     return 2 * np.abs(np.sin(time / 2)) / time
+
+
+def power_gain(exponent: ArrayLike, step: ArrayLike, angle: ArrayLike) -> Array:
+    """What a power-function average leaves of a cycle that turns by ``angle`` a step.
+
+    ``(g+1)/(step |1 - e^(-i angle)|)`` to leading order in 1/step, with ``g`` the ``exponent``
+    (Karras et al. 2024): its memory grows with training, so it falls like 1/step.
+    """
+    return (np.asarray(exponent) + 1) / (step * np.abs(1 - np.exp(-1j * np.asarray(angle))))
+
+
+def power_average(path: Array, exponent: float) -> Array:
+    """The power-function average ``(K, ...)`` at each point of a path; at its start a copy."""
+    average, averages = path[0], [path[0]]
+    for k, point in enumerate(path[1:], start=1):
+        average = average + (1 - (1 - 1 / k) ** (exponent + 1)) * (point - average)
+        averages.append(average)
+    return np.array(averages)

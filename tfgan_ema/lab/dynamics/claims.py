@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfgan_ema.lab.dynamics.papers import Finding, alpha, averaging, blog, slides, thesis
+from tfgan_ema.lab.dynamics.papers import Finding, alpha, averaging, blog, later, slides, thesis
 
 
 class Claim(NamedTuple):
@@ -50,4 +50,5 @@ def check(paper: ModuleType) -> list[Claim]:
 
 def claims() -> list[Claim]:
     """All claims, checked, in the order of the papers."""
-    return [claim for paper in (slides, blog, thesis, averaging, alpha) for claim in check(paper)]
+    papers = (slides, blog, thesis, averaging, alpha, later)
+    return [claim for paper in papers for claim in check(paper)]

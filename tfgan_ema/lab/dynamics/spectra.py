@@ -54,6 +54,16 @@ def _memory_update(game: Game) -> Array:
     return np.moveaxis(np.stack(moved), (0, 1), (-2, -1))
 
 
+def lookahead(update: Array, k: int, alpha: ArrayLike) -> Array:
+    """The linear map of k steps and a return, ``(1-alpha) I + alpha update^k``.
+
+    Both players go back to their slow weights together (Chavdarova et al. 2021). ``alpha`` is in
+    [0, 1] and may be an array of the batch's shape.
+    """
+    alpha = np.asarray(alpha)[..., None, None]
+    return (1 - alpha) * np.eye(update.shape[-1]) + alpha * np.linalg.matrix_power(update, k)
+
+
 def spectral_radius(update: Array) -> Array:
     """The largest ``|eigenvalue|`` of a map, ``(*batch,)``: below 1, runs converge linearly."""
     return np.abs(np.linalg.eigvals(update)).max(-1)

@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 
 from tfgan_ema import files
 from tfgan_ema.lab.dynamics.claims import claims
+from tfgan_ema.lab.dynamics.controlled import Controlled
 from tfgan_ema.lab.dynamics.games import GAN, NSGAN
 from tfgan_ema.lab.dynamics.methods import method, swept
-from tfgan_ema.lab.dynamics.papers import blog, slides, thesis
+from tfgan_ema.lab.dynamics.papers import blog, later, slides, thesis
 from tfgan_ema.lab.dynamics.regularisers import LeakyEMA
 from tfgan_ema.lab.dynamics.simulate import descend
 from tfgan_ema.lab.dynamics.spectra import eigenvalues
@@ -88,4 +89,15 @@ def _figures() -> dict[str, Figure]:
         "learning_rate": phase_plots.learning_rate_maps(),
         "leaky_radii": phase_plots.radii(thesis.leak_runs(), list(thesis.LEAKS)),
         "averages": phase_plots.averaged_cycle(),
+        "lookahead": phase_plots.lookahead_maps(),
+        "adaptive": phase_plots.controlled_leaks(*_adaptive()),
     }
+
+
+def _adaptive() -> tuple[dict[str, Controlled], dict[str, np.ndarray]]:
+    """Runs with adaptive leaks, and how constant leaks of the same mean share shrink."""
+    labels = [f"{speed:g} a step" for speed in later.SPEEDS]
+    runs = dict(zip(labels, later.adaptive_runs(), strict=True))
+    steps = np.arange(10_001)
+    start = {label: np.abs(run.state[:63, 0]).max() for label, run in runs.items()}
+    return runs, {k: start[k] * later.constant_radius(run) ** steps for k, run in runs.items()}

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from tfgan_ema import files
 from tfgan_ema.lab.dynamics import averages, spectra
+from tfgan_ema.lab.dynamics.controlled import Controlled
 from tfgan_ema.lab.dynamics.games import NSGAN, Array, Bilinear, Game, unit
 from tfgan_ema.lab.dynamics.regularisers import LeakyEMA
 from tfgan_ema.lab.dynamics.simulate import Trajectory, descend
@@ -142,6 +143,48 @@ def learning_rate_maps() -> Figure:
 
 
 @styled
+def lookahead_maps() -> Figure:
+    """Lookahead on the bilinear game: growth per step, ``ln ρ / k``, over k and alpha."""
+    alphas, returns = np.linspace(0.01, 1, 100), np.arange(1, 127)
+    figure = Figure(figsize=(10.4, 5.2))
+    axes = figure.subplots(2, 3, sharex=True, sharey=True)
+    norm = SymLogNorm(1e-4, vmin=-0.1, vmax=0.1)
+    for row, rule in zip(axes, ("simultaneous", "alternating"), strict=True):
+        for axis, step in zip(row, (0.05, 0.1, 0.2), strict=True):
+            update = spectra.update_matrix(Bilinear(), step, rule=rule)
+            radii = [spectra.spectral_radius(spectra.lookahead(update, k, alphas)) for k in returns]
+            growth = np.log(np.array(radii)) / returns[:, None]
+            image = axis.pcolormesh(
+                returns, alphas, growth.T, norm=norm, cmap="PuOr_r", rasterized=True
+            )
+            axis.contour(returns, alphas, growth.T, [1e-9], colors="black")
+            axis.set(title=f"{rule}, h = {step:g}", xlabel="k", ylabel="α")
+            axis.label_outer()
+    axis.plot([], [], color="black", label="border of stability")
+    figure.colorbar(image, ax=axes, label="ln ρ / k   (above 0: unstable)", shrink=0.7)
+    _add_legend(figure)
+    return figure
+
+
+@styled
+def controlled_leaks(runs: Mapping[str, Controlled], constant: Mapping[str, Array]) -> Figure:
+    """The distance from the equilibrium and the share of adaptive leaks, beside constant ones."""
+    figure = Figure(figsize=(8.6, 3.6))
+    left, right = figure.subplots(1, 2)
+    colours = (BLUE, ORANGE, GREEN)
+    for colour, (label, run) in zip(colours, runs.items(), strict=True):
+        radius = np.hypot(*run.state[:, :2].T)
+        left.semilogy(radius, color=colour, linewidth=0.5, label=label)
+        left.semilogy(constant[label], ":", color=colour)
+        right.plot(run.beta[:400], color=colour)
+    left.plot([], [], ":", color="0.3", label="constant leak of the mean share")
+    left.set(xlabel="steps", ylabel="|(u, ψ)|")
+    right.set(xlabel="steps", ylabel="β", title="the first turns")
+    _add_legend(figure)
+    return figure
+
+
+@styled
 def averaged_cycle() -> Figure:
     """The averaged trajectory inside the cycle (averaging paper, figure 1) and its amplitude."""
     step, decays = 0.1, np.array([0.9, 0.99, 0.999])
@@ -152,10 +195,13 @@ def averaged_cycle() -> Figure:
     figure = Figure(figsize=(8.6, 3.9))
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.2))
     _draw_run(left, *run.state[turns, :2, 0, 0].T, "equilibrium", color="black")
-    labels = [*(f"EMA {decay:g}" for decay in decays), "mean"]
-    paths = [*np.moveaxis(run.ema[:, :, 0], -1, 0), run.mean[:, :, 0, 0]]
+    exponent = 6.94  # width 0.1
+    labels = [*(f"EMA {decay:g}" for decay in decays), "mean", "power function, width 0.1"]
+    power = averages.power_average(run.state[:, :2, 0, 0], exponent)
+    paths = [*np.moveaxis(run.ema[:, :, 0], -1, 0), run.mean[:, :, 0, 0], power]
     closed = [*averages.ema_gain(decays, angle), 2 / (angle * k)]
-    colours = (BLUE, ORANGE, GREEN, PURPLE)
+    closed.append(np.minimum(averages.power_gain(exponent, k, angle), 1))
+    colours = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION)
     for colour, label, path, form in zip(colours, labels, paths, closed, strict=True):
         left.plot(*path[turns].T, color=colour, linewidth=0.9, label=label)
         right.plot(k, np.hypot(*path[k].T) / run.radius[0, 0], color=colour, linewidth=1)
@@ -164,8 +210,8 @@ def averaged_cycle() -> Figure:
     left.set(xlabel="x", ylabel="y", title="the first 8 turns")
     right.set(xlabel=f"steps of alternating descent, h = {step:g}", xscale="log", yscale="log")
     right.set_ylim(1e-4, 2)
-    right.set(ylabel="|average| / |start|", title="EMA levels off, the mean falls like 1/T")
-    _add_legend(figure)
+    right.set(ylabel="|average| / |start|", title="EMA levels off, the others fall like 1/T")
+    _add_legend(figure, columns=4)
     return figure
 
 
