@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -14,7 +15,7 @@ import numpy as np
 import toy
 
 import tfgan_ema as tg
-from tfgan_ema import checkpoint, data, engines, latents
+from tfgan_ema import checkpoint, controllers, data, engines, latents
 from tfgan_ema.engines import devices as machine
 from tfgan_ema.layers import resampling
 
@@ -32,22 +33,37 @@ CASES = {
     "consensus": (
         "mlp", {"update_order": "simultaneous", "penalties": {"consensus": {"weight": 0.5}}},
     ),
+    "lookahead": (
+        "mlp", {"lookahead": {"k": 3, "super_slow": 9}, "averages": [{"rule": "power_ema"}]},
+    ),
+    "controlled": (
+        "mlp", {"leak": {"beta": 0.5, "adaptive": True, "target": -0.9},
+                "penalties": {"lecam": {"weight": 0.3}}},
+    ),
+    "augmented": ("conv", {"augment": {"policy": "color", "adaptive": True, "target": -0.9}}),
 }  # fmt: skip
+SHARED = ("hinge_sn",)  # what the default tests need of them
+controllers.SPEED = 4 * 8 / 0.1  # shares move by 0.1 every four steps of these batches
 
 
 def gan(name: str, compiled: dict | None = None):
-    """The GAN of a case, with two averages, a leak from step 5 on, and logged gradients."""
+    """The GAN of a case, with logged gradients; most have two averages and a leak from step 5."""
     network, options = CASES[name]
     options = dict(options)
     penalties = options.pop("penalties", {})
     options["penalties"] = [tg.penalties.get(key, **value) for key, value in penalties.items()]
+    averages = options.pop("averages", [{"decay": 0.9}, {"rule": "uniform", "start_step": 3}])
+    options["averages"] = [tg.averaging.get(**{"rule": "ema"} | rule) for rule in averages]
+    options["leak"] = tg.LeakyEMA(**options.get("leak", {"beta": 0.4, "start_step": 5}))
+    if "lookahead" in options:
+        options["lookahead"] = tg.Lookahead(**options["lookahead"])
+    if "augment" in options:
+        options["augment"] = [tg.DiffAugment(**options["augment"])]
     if isinstance(options.get("loss"), tuple):
         loss, values = options["loss"]
         options["loss"] = tg.losses.get(loss, **values)
     return toy.gan(
         network,
-        averages=[tg.EMA(0.9), tg.UniformAverage(start_step=3)],
-        leak=tg.LeakyEMA(0.4, start_step=5),
         track_gradients=True,
         compiled=compiled,
         **options,
@@ -61,9 +77,9 @@ def fit(model, steps: int = STEPS):
     return state | {f"log/{metric.name}": np.array(metric.result()) for metric in model.metrics}
 
 
-def begin(folder: Path) -> None:
-    """Writes the first state of every case."""
-    for name in CASES:
+def begin(folder: Path, names: Iterable[str]) -> None:
+    """Writes the first states of cases."""
+    for name in names:
         checkpoint.write(folder / f"{name}_first.npz", checkpoint.to_arrays(gan(name).state()))
 
 
@@ -84,15 +100,19 @@ def served(model) -> dict[str, np.ndarray]:
     return {f"served/{key}": value for key, value in made.items()}
 
 
-def steps(folder: Path) -> None:
-    """Trains every case from its first state; writes what is left, samples, draws and batches."""
-    for name in CASES:
+def steps(folder: Path, *names: str) -> None:
+    """Trains cases from their first states; writes what is left and samples."""
+    for name in names:
         model = begun(folder, name)
         last = fit(model) | served(model)
         if name == "alpha":
             scores = model.evaluate(np.ones((16, 2), "float32"), batch_size=8, verbose=0)
             last["evaluation"] = np.array(scores)
         checkpoint.write(folder / f"{name}_{BACKEND}.npz", last)
+
+
+def numbers(folder: Path) -> None:
+    """Writes draws, convolutions and batches."""
     draws = latents.Draws(2**40 + 7, 5, "test/")
     np.savez(
         folder / f"draws_{BACKEND}.npz",
@@ -147,4 +167,4 @@ def devices(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[1]](Path(sys.argv[2]))
+    globals()[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

@@ -154,6 +154,31 @@ def test_keras_callbacks_reach_both_players_and_restore_a_killed_run(tmp_path):
     toy.assert_close(fit(small()), expected, 0)
 
 
+def test_a_run_goes_on_by_the_same_call_and_keeps_snapshots(tmp_path):
+    def fit(folder, *more):
+        gan = toy.gan("mlp", averages=[tg.PowerEMA(0.1), tg.PowerEMA(0.2)])
+        run = tg.Run(folder, log_every=4, checkpoint_every=4, sample_every=8, snapshot_every=4)
+        rows = toy.points(64).samples
+        gan.fit(rows, batch_size=8, epochs=2, verbose=0, callbacks=[run, *more])
+        return gan
+
+    class Kill(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.steps_done == 10:
+                raise KeyboardInterrupt
+
+    whole = fit(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "cut", Kill())
+    again = fit(tmp_path / "cut")
+    toy.assert_close(*(checkpoint.to_arrays(gan.state()) for gan in (again, whole)), 0)
+    made = tg.posthoc.synthesise(tmp_path / "cut", sigma=0.1)
+    average = tg.posthoc.add(again, "made", made, tmp_path)
+    np.testing.assert_allclose(
+        *(again.sample(9, average=name) for name in (average.name, 0)), atol=1e-5
+    )
+
+
 def test_all_ways_to_an_average_agree_and_leave_no_trace():
     gan, alone = (toy.gan(averages=[tg.EMA(0.9)]) for _ in range(2))
     latent = np.random.default_rng(0).normal(size=(70, 6)).astype("float32")
