@@ -1,11 +1,13 @@
 """A whole GAN in one file: what is loaded is what was saved, and training goes on from it."""
 
 import dataclasses
+import errno
 import importlib.util
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -198,6 +200,24 @@ def test_what_cannot_be_saved_is_named_before_anything_is_written(tmp_path, opti
     assert "\n" not in str(error.value)
     assert "gan.save_weights(), tg.Checkpoint or tg.export.saved_model" in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_replaced_whole_or_stays(tmp_path, monkeypatch):
+    gan, path = toy.gan("mlp"), tmp_path / "gan.keras"
+    gan.save(path)
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="exists: pass overwrite=True"):
+        gan.save(path, overwrite=False)
+
+    def full(self, path, **options):
+        Path(path).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save", full)
+    with pytest.raises(OSError, match=r"gan\.keras"):
+        gan.save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["gan.keras"]
 
 
 def test_what_keras_exports_is_the_averaged_generator(tmp_path):

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from tfgan_ema import augment  # noqa: F401 makes its classes known to Keras
+from tfgan_ema import (
+    augment,  # noqa: F401 makes its classes known to Keras
+    files,
+)
 from tfgan_ema.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,26 +75,35 @@ def from_config(cls: type[GAN], config: dict[str, Any], custom_objects: Any = No
     return cls(**keras.saving.deserialize_keras_object(config, custom_objects))
 
 
-def save(gan: GAN, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+def save(
+    gan: GAN, filepath: str | os.PathLike, overwrite: bool = True, zipped: bool | None = None
+) -> None:
     """Saves networks, averages, parts, optimizers and the step in one ``.keras`` file.
+
+    A local file appears whole or not at all.
 
     ``from tfgan_ema import GAN`` makes the classes known that ``keras.models.load_model`` reads.
     Training that goes on from the file is the training that would have gone on without it.
 
     Args:
         gan: the GAN.
-        filepath: where to save.
-        *args: as in Keras.
-        **kwargs: as in Keras.
+        filepath: where to save; a name that ends in ``.keras``, or with ``zipped=False`` a folder.
+        overwrite: whether a file of that name is replaced.
+        zipped: as in Keras.
 
     Raises:
-        UsageError: a part that cannot be saved; nothing is written then.
+        UsageError: a part that cannot be saved, or a file that exists; nothing is written then.
     """
     if os.fspath(filepath).endswith((".h5", ".hdf5")):
         raise UsageError(f"{os.fspath(filepath)!r}: expected a name that ends in .keras.")
     gan.get_config()
     gan.get_compile_config()
-    keras.Model.save(gan, filepath, *args, **kwargs)
+    if "://" in os.fspath(filepath):  # Keras knows the ways to other machines
+        return keras.Model.save(gan, filepath, overwrite, zipped)
+    if os.path.exists(filepath) and not overwrite:
+        raise UsageError(f"{os.fspath(filepath)} exists: pass overwrite=True to replace it.")
+    with files.replacing(filepath) as temporary:
+        keras.Model.save(gan, temporary, zipped=zipped)
 
 
 def export(gan: GAN, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
