@@ -6,7 +6,6 @@ import contextlib
 import faulthandler
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -26,7 +25,7 @@ _OF_OTHERS = (
     tf.errors.InternalError,
     tf.errors.UnavailableError,
 )  # what a collective raises when another worker is lost
-_START = 60.0  # seconds for the servers of workers that have met
+_START = 30.0  # seconds for the servers of workers that have met
 
 
 def scope(model: keras.Model) -> contextlib.AbstractContextManager:
@@ -172,16 +171,21 @@ def strategy(name: str, tpu: str = "", worker_timeout: float = 300.0) -> tf.dist
 
 @contextlib.contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """Ends the process after so long, with a traceback.
+    """Ends the process after so long; what is said beforehand is all that can be said.
 
     TensorFlow holds the global interpreter lock while its servers find each other, so that no
-    other thread can notice who has been lost in this moment.
+    other thread can notice who has been lost in this moment, nor say it.
     """
-    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+    say(
+        f"all workers are here, TensorFlow connects them; if that takes {seconds:g} seconds, one "
+        "was lost in this moment, and this one ends, too."
+    )
+    with open(os.devnull, "w") as nowhere:  # the traceback tells a user nothing
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def distribute(
