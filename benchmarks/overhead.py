@@ -43,17 +43,16 @@ flags.DEFINE_list("only", list(SETTINGS), "Some of the networks; all.", flag_val
 flags.DEFINE_integer("rounds", 7, "Timings of each contender.", lower_bound=1, flag_values=FLAGS)
 
 
-def make(setting: Setting, averages: int = 0, leak: Any = None, execution: int = EXECUTION) -> Any:
+def make(
+    setting: Setting, averages: Sequence[Any] = (), execution: int = EXECUTION, **options: Any
+) -> Any:
     """A compiled GAN: hinge loss, one discriminator update."""
     import tfgan_ema as tg
     import zoo
 
     pair = zoo.build(setting.network)
-    decays = [1 - 0.5**power for power in range(8, 8 + averages)]
-    gan = tg.GAN(
-        *pair, latent=pair[0].inputs[0].shape[-1], loss="hinge",
-        averages=[tg.EMA(decay) for decay in decays], leak=leak,
-    )  # fmt: skip
+    latent = pair[0].inputs[0].shape[-1]
+    gan = tg.GAN(*pair, latent=latent, loss="hinge", averages=averages, **options)
     gan.compile(steps_per_execution=execution)
     return gan
 
@@ -103,6 +102,19 @@ def forward(gan: Any, rows: int) -> Callable[[int], Any]:
     return run
 
 
+def snapshot_seconds(gan: Any, count: int = 7) -> float:
+    """The median time in which a snapshot of a GAN's averages is on disk."""
+    import tempfile
+
+    from tfgan_ema import posthoc
+
+    with tempfile.TemporaryDirectory() as folder:
+        snapshots = posthoc.Snapshots(folder, every=1)
+        snapshots.set_model(gan)
+        runs = [timed(snapshots.act, 1) for _ in range(count)]
+    return statistics.median(runs)
+
+
 def timed(run: Callable[[int], Any], steps: int) -> float:
     """Seconds a step."""
     start = time.perf_counter()
@@ -142,15 +154,17 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
 
     for name in values.only:
         setting = SETTINGS[name]
-        never = 2**31 - 1
+        never, one = 2**31 - 1, [tg.EMA(1 - 0.5**8)]
         variants = {
             "plain": make(setting),
-            "one average": make(setting, averages=1),
-            "8 averages": make(setting, averages=8),
+            "one average": make(setting, one),
+            "one power-function average": make(setting, [tg.PowerEMA(0.1)]),
+            "8 averages": make(setting, [tg.EMA(1 - 0.5**power) for power in range(8, 16)]),
+            "lookahead": make(setting, lookahead=tg.Lookahead(5)),
             "one average, leak that never starts": make(
-                setting, averages=1, leak=tg.LeakyEMA(0.5, start_step=never)
+                setting, one, leak=tg.LeakyEMA(0.5, start_step=never)
             ),
-            "one average, leak of one half": make(setting, averages=1, leak=tg.LeakyEMA(0.5)),
+            "one average, leak of one half": make(setting, one, leak=tg.LeakyEMA(0.5)),
         }
         contenders = {
             what: (in_graph(gan, setting), setting.steps) for what, gan in variants.items()
@@ -158,7 +172,11 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
         half = forward(variants["plain"], setting.batch_size // 2)
         contenders["(generator alone, half a batch)"] = half, setting.steps
         print(f"\n{name}, batch {setting.batch_size}: what is added to the step", flush=True)
-        report(rounds(contenders, values.rounds), "plain")
+        measured = rounds(contenders, values.rounds)
+        report(measured, "plain")
+        seconds = snapshot_seconds(make(setting, [tg.PowerEMA(0.05), tg.PowerEMA(0.1)]))
+        share = seconds / (1000 * statistics.median(measured["plain"]))
+        print(f"  a snapshot of two averages {1e3 * seconds:.0f} ms: {share:.2%} of 1,000 steps")
         less = setting._replace(batch_size=setting.batch_size // 4)
         steps = max(EXECUTION, setting.steps)
         print(f"\n{name}, batch {less.batch_size}: {steps} steps of fit and loop", flush=True)
