@@ -111,21 +111,13 @@ def sample(
     """
     size = math.prod(length or 1 for length in gan.form.shape or ())
     check_memory(f"count {count}", whole("count", count, 0, most=None) * size)
-    draw = _sampler(gan, count, seed, average, truncation, labels)
+    draw = _sampler(gan, count, seed, average=average, truncation=truncation, labels=labels)
     return draw(0, count)
 
 
-def stream(
-    gan: GAN,
-    count: int,
-    seed: int = 0,
-    *,
-    average: int | str = 0,
-    truncation: float | None = None,
-    labels: Any = None,
-) -> Iterator[np.ndarray]:
+def stream(gan: GAN, count: int, seed: int = 0, **options: Any) -> Iterator[np.ndarray]:
     """The samples of `sample`, `STREAMED` at a time; values are checked before the first."""
-    draw = _sampler(gan, whole("count", count, 0), seed, average, truncation, labels)
+    draw = _sampler(gan, whole("count", count, 0), seed, **options)
     return (draw(first, min(STREAMED, count - first)) for first in range(0, count, STREAMED))
 
 
@@ -133,9 +125,10 @@ def _sampler(
     gan: GAN,
     count: int,
     seed: int,
-    average: int | str,
-    truncation: float | None,
-    labels: Any,
+    *,
+    average: int | str = 0,
+    truncation: float | None = None,
+    labels: Any = None,
 ) -> Callable[[int, int], np.ndarray]:
     """``draw(first, rows)``: some of ``count`` samples, from a multiple of `CHUNK` on."""
     seed = checked_seed(seed)
