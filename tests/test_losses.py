@@ -68,6 +68,7 @@ def reference(name, real, fake, samples):
             (mean(relu(1 - (r - f_))) + mean(relu(1 + (f - r_)))) / 2,
             (mean(relu(1 + (r - f_))) + mean(relu(1 - (f - r_)))) / 2,
         ),
+        "relativistic_f": (2 * mean(sp(f - r)), 2 * mean(sp(r - f))),
         "gan_qp": (mean(-d + d**2 / (2 * n)), mean(d)),
     }[name]
 
@@ -406,14 +407,14 @@ def test_get_builds_by_name_and_passes_losses_through():
         (("hinge",), {"margin": 1}, ["'margin'", "'hinge'", "none"]),
         (("alpha",), {"alpha": 1}, ["'alpha'", "alpha_d, alpha_g, saturating"]),
         (("alpha",), {"alpha_d": 1}, ["needs alpha_g"]),
-        (("alpha",), {"alpha_d": 0, "alpha_g": 1}, ["alpha_d=0.0", "(0, inf]"]),
-        (("alpha",), {"alpha_d": 1, "alpha_g": math.nan}, ["alpha_g=nan", "(0, inf]"]),
-        (("alpha",), {"alpha_d": "many", "alpha_g": 1}, ["alpha_d='many'", "number"]),
+        (("alpha",), {"alpha_d": 0, "alpha_g": 1}, ["Alpha alpha_d 0:", "(0, inf]"]),
+        (("alpha",), {"alpha_d": 1, "alpha_g": math.nan}, ["Alpha alpha_g nan", "(0, inf]"]),
+        (("alpha",), {"alpha_d": "many", "alpha_g": 1}, ["alpha_d 'many'", "number"]),
         (("alpha",), {"alpha_d": 1, "alpha_g": 1, "saturating": "no"}, ["saturating='no'"]),
         (("least_squares",), {"fake": 1}, ["both 1.0"]),
-        (("least_squares",), {"target": math.inf}, ["target=inf"]),
+        (("least_squares",), {"target": math.inf}, ["LeastSquares target inf"]),
         (("gan_qp",), {"distance": "l3"}, ["'l3'", "l1, l2"]),
-        (("gan_qp",), {"weight": 0}, ["weight=0.0", "positive"]),
+        (("gan_qp",), {"weight": 0}, ["GANQP weight 0", "(0, inf)"]),
         ((losses.Hinge(),), {"margin": 1}, ["margin", "Hinge()"]),
     ],
 )
@@ -429,3 +430,49 @@ def test_wrong_input_is_answered_in_one_line(arguments, options, words):
 def test_gan_qp_without_samples_says_what_it_needs():
     with pytest.raises(UsageError, match="real_images, fake_images"):
         losses.GANQP().discriminator([0.0], [0.0])
+
+
+# --- any relativistic pair -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pair", "sibling"),
+    [
+        ("logistic", "relativistic_average"),
+        ("least_squares", "relativistic_average_least_squares"),
+        ("hinge", "relativistic_average_hinge"),
+    ],
+)
+def test_named_pairs_on_average_are_twice_the_published_losses(pair, sibling):
+    real, fake, _ = draw(0)
+    found, published = losses.RelativisticF(pair, average=True), losses.get(sibling)
+    for player in ("discriminator", "generator"):
+        value = float(getattr(found, player)(real, fake))
+        assert value == pytest.approx(2 * float(getattr(published, player)(real, fake)), rel=1e-6)
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_four_functions_of_ones_own(average):
+    """Equations 11 and 12, and 15 and 16: the alpha-losses as a relativistic GAN, saturating."""
+    pair = (lambda t: alpha_loss(t, 0.5), lambda t: alpha_loss(-t, 0.5))
+    saturating = (lambda t: -alpha_loss(t, 2.0), lambda t: -alpha_loss(-t, 2.0))
+    loss = losses.RelativisticF(pair, saturating, average=average)
+    assert loss.needs_whole_batch is average
+    r, f, _ = draw(1)
+    r_, f_ = (r.mean(), f.mean()) if average else (r, f)
+
+    def l1(s, alpha):
+        k = (alpha - 1) / alpha
+        return (1 - (1 + np.exp(-s)) ** -k) / k
+
+    expected = np.mean(l1(r - f_, 0.5)) + np.mean(l1(-(f - r_), 0.5))
+    assert float(loss.discriminator(r, f)) == pytest.approx(expected, rel=1e-5)
+    expected = -np.mean(l1(r - f_, 2.0)) - np.mean(l1(-(f - r_), 2.0))
+    assert float(loss.generator(r, f)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("pair", ["log", 3, (len,), ("a", "b")])
+def test_a_wrong_pair_is_one_line(pair):
+    with pytest.raises(UsageError, match="pair of relativistic_f") as error:
+        losses.RelativisticF(pair)
+    assert "\n" not in str(error.value)

@@ -18,8 +18,9 @@ from typing import Any, ClassVar
 from keras import ops
 
 from tfgan_ema.alpha import alpha_loss, minimises_a_divergence
-from tfgan_ema.errors import UsageError, one_of
+from tfgan_ema.errors import UsageError, number, one_of
 from tfgan_ema.parts import Part
+from tfgan_ema.relativistic import PAIRS, margins, pair_of
 
 BatchMean = Callable[[Any], Any]
 
@@ -135,7 +136,7 @@ class LeastSquares(_Separable):
 
     def __post_init__(self):
         for option in ("real", "fake", "target"):
-            _check(self, "least_squares", option, math.isfinite, "is not finite; give a number")
+            _make_number(self, option, "(-inf, inf)")
         if self.real == self.fake:
             raise UsageError(
                 f"least_squares: real and fake are both {self.real}, so the discriminator has "
@@ -180,8 +181,7 @@ class Alpha(_Separable):
 
     def __post_init__(self):
         for option in ("alpha_d", "alpha_g"):
-            usual = "is not in (0, inf]; 1 is the usual GAN"
-            _check(self, "alpha", option, lambda x: x > 0, usual)
+            _make_number(self, option, "(0, inf]", "; 1 is the usual GAN")
         if not isinstance(self.saturating, bool):
             raise UsageError(f"alpha: saturating={self.saturating!r} is not True or False.")
         if not minimises_a_divergence(self.alpha_d, self.alpha_g, self.saturating):
@@ -211,16 +211,15 @@ class Alpha(_Separable):
 
 @dataclass(frozen=True)
 class Relativistic(Loss):
-    """RSGAN. D: E sp(-(r - f)). G: the same with real and fake exchanged.
-
-    Over pairs (Jolicoeur-Martineau 2018).
-    """
+    """RSGAN, over pairs. D: E sp(-(r - f)). G: r and f exchanged (Jolicoeur-Martineau 2018)."""
 
     generator_needs_real: ClassVar[bool] = True
+    _pair: ClassVar[str] = "logistic"
 
     def discriminator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
-        """E sp(-(r - f))."""
-        return ops.mean(ops.softplus(_float32(fake) - _float32(real)))
+        """E sp(-(r - f)); siblings have batch means and other prices."""
+        mean = batch_mean if self.needs_whole_batch else None
+        return margins(PAIRS[self._pair], _float32(real), _float32(fake), mean) / 2.0
 
     def generator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
         """The discriminator's loss with real and fake exchanged."""
@@ -231,38 +230,66 @@ class Relativistic(Loss):
 class RelativisticAverage(Relativistic):
     """RaSGAN. With r_, f_ the batch means (not detached) and phi(t) = sp(-t):
 
-    D: [E phi(r - f_) + E phi(r_ - f)]/2. G: the same with real and fake exchanged
-    (Jolicoeur-Martineau 2018). Its siblings differ in phi.
+    D: [E phi(r - f_) + E phi(r_ - f)]/2. G: r and f exchanged (Jolicoeur-Martineau 2018).
     """
 
     needs_whole_batch: ClassVar[bool] = True
-
-    def _phi(self, margin):
-        """The price of one margin, large where the wrong side is ahead."""
-        return ops.softplus(-margin)
-
-    def discriminator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
-        """[E phi(r - f_) + E phi(r_ - f)]/2."""
-        real, fake = _float32(real), _float32(fake)
-        ahead = self._phi(real - batch_mean(fake))
-        behind = self._phi(batch_mean(real) - fake)
-        return (ops.mean(ahead) + ops.mean(behind)) / 2.0
 
 
 @dataclass(frozen=True)
 class RelativisticAverageLeastSquares(RelativisticAverage):
     """RaLSGAN: :class:`RelativisticAverage` with phi(t) = (t - 1)^2."""
 
-    def _phi(self, margin):
-        return ops.square(margin - 1.0)
+    _pair: ClassVar[str] = "least_squares"
 
 
 @dataclass(frozen=True)
 class RelativisticAverageHinge(RelativisticAverage):
     """RaHingeGAN: :class:`RelativisticAverage` with phi(t) = relu(1 - t)."""
 
-    def _phi(self, margin):
-        return ops.relu(1.0 - margin)
+    _pair: ClassVar[str] = "hinge"
+
+
+@dataclass(frozen=True)
+class RelativisticF(Loss):
+    """Any relativistic GAN (Jolicoeur-Martineau 2018, equations 11 and 12; 15 and 16 on average).
+
+    D: E f1(r - f) + E f2(f - r). G: E g1(r - f) + E g2(f - r). With ``average`` a logit is compared
+    with the batch mean of the others. The logistic pair gives twice :class:`Relativistic`.
+
+    Args:
+        pair: (f1, f2), functions of margins [n], or a name in `relativistic.PAIRS`.
+        generator_pair: (g1, g2), likewise; (f2, f1) unless given, which does not saturate.
+        average: whether the others' mean is taken.
+
+    Raises:
+        UsageError: an unknown pair.
+    """
+
+    pair: Any = "logistic"
+    generator_pair: Any = None
+    average: bool = False
+
+    generator_needs_real: ClassVar[bool] = True
+    needs_whole_batch = property(lambda self: self.average)
+
+    def __post_init__(self):
+        self._functions()
+
+    def _functions(self):
+        """(f1, f2) and (g1, g2)."""
+        pair = pair_of(self.pair)
+        return pair, pair_of(self.generator_pair or pair[::-1])
+
+    def discriminator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
+        """E f1(r - f) + E f2(f - r)."""
+        mean = batch_mean if self.average else None
+        return margins(self._functions()[0], _float32(real), _float32(fake), mean)
+
+    def generator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
+        """E g1(r - f) + E g2(f - r)."""
+        mean = batch_mean if self.average else None
+        return margins(self._functions()[1], _float32(real), _float32(fake), mean)
 
 
 @dataclass(frozen=True)
@@ -288,8 +315,7 @@ class GANQP(Loss):
 
     def __post_init__(self):
         one_of("distance of gan_qp", self.distance, ("l1", "l2"))
-        usual = "is not positive and finite; 10 is usual"
-        _check(self, "gan_qp", "weight", lambda x: 0 < x < math.inf, usual)
+        _make_number(self, "weight", "(0, inf)", "; 10 is usual")
 
     def discriminator(self, real, fake, *, samples=None, batch_mean: BatchMean = ops.mean):
         """E (d^2/(2 n) - d)."""
@@ -323,6 +349,7 @@ _LOSSES: dict[str, type[Loss]] = {
     "relativistic_average": RelativisticAverage,
     "relativistic_average_least_squares": RelativisticAverageLeastSquares,
     "relativistic_average_hinge": RelativisticAverageHinge,
+    "relativistic_f": RelativisticF,
     "gan_qp": GANQP,
 }
 
@@ -366,15 +393,8 @@ def _float32(values):
     return ops.cast(values, "float32")
 
 
-def _check(
-    loss: Loss, name: str, option: str, fits: Callable[[float], bool], otherwise: str
-) -> None:
-    """Makes an option of a frozen loss a float; raises `UsageError` unless the number fits."""
-    value = getattr(loss, option)
-    try:
-        number = float(None if isinstance(value, bool) else value)
-    except (TypeError, ValueError):
-        raise UsageError(f"{name}: {option}={value!r} is not a number.") from None
-    if not fits(number):
-        raise UsageError(f"{name}: {option}={number} {otherwise}.")
-    object.__setattr__(loss, option, number)
+def _make_number(loss: Loss, option: str, interval: str, also: str = "") -> None:
+    """Makes an option of a frozen loss a float; raises `UsageError` unless it is one."""
+    value = math.inf if getattr(loss, option) == "inf" else getattr(loss, option)
+    value = number(f"{type(loss).__name__} {option}", value, interval, also)
+    object.__setattr__(loss, option, value)
