@@ -84,11 +84,22 @@ def test_half_life_counts_images(trajectory):
     np.testing.assert_allclose(averaged[-1, 5], closed_form(raw, ramped), atol=1e-6)
 
 
+def test_a_ramp_forgets_the_first_weights_sooner():
+    """The half-life is a twentieth of the steps so far until it is the decay's own."""
+    steps = np.arange(1, 30_001)
+    rates = tg.EMA(0.999, ramp=0.05).rate(ops.convert_to_tensor(steps, "int32"), 64)
+    expected = np.maximum(1 - 0.5 ** (1 / (0.05 * steps)), 0.001)
+    np.testing.assert_allclose(rates, expected, rtol=1e-4)
+    own = np.log(0.5) / np.log(0.999)  # steps
+    assert (np.asarray(rates) > 0.00101).sum() == pytest.approx(own / 0.05, rel=0.02)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.floats(0, 0.99999), st.integers(1, 10**6), st.integers(0, 1000))
 def test_rates_lie_in_the_unit_interval(decay, step, start):
     for rule in (
         averaging.EMA(decay, start_step=start),
+        averaging.EMA(decay, start_step=start, ramp=0.05),
         averaging.UniformAverage(start_step=start),
     ):
         rate = float(rule.rate(ops.convert_to_tensor(step, "int32"), 64))
@@ -171,7 +182,7 @@ def test_under_mixed_precision_averages_stay_float32():
         ({"decay": 1.0}, r"decay 1.0: expected a number in \[0, 1\)"),
         ({"decay": -0.1}, "decay -0.1"),
         ({"decay": 0.9, "half_life": 10}, "give one of the two"),
-        ({"decay": 0.9, "ramp": 0.1}, "a ramp belongs to a half_life"),
+        ({"decay": 0.9, "ramp": 0.0}, "EMA ramp 0.0"),
         ({"half_life": 0}, "half_life 0"),
         ({"decay": 0.9, "start_step": -1}, "start_step -1"),
         ({"decay": 0.9, "statistics": "none"}, "statistics 'none'"),

@@ -26,15 +26,9 @@ NOTHING: Mapping[int, keras.Variable] = types.MappingProxyType({})
 STATISTICS = ("copy", "average", "standing")
 
 
-def half_life_rate(step: Tensor, batch_size: int, half_life: float, ramp: float | None) -> Tensor:
-    """1 - 0.5^(batch_size/half_life), the half-life being at most ``ramp`` times the images seen.
-
-    Karras et al. 2020, with the ramp of stylegan2-ada.
-    """
-    if ramp is not None:
-        seen = ops.cast(step, "float32") * batch_size
-        half_life = ops.minimum(half_life, ramp * seen)
-    return -ops.expm1(math.log(0.5) * batch_size / half_life)
+def half_life_rate(steps: Tensor | float) -> Tensor | float:
+    """1 - 0.5^(1/steps), which halves what is remembered in so many steps (Karras et al. 2020)."""
+    return -ops.expm1(math.log(0.5) / steps)
 
 
 def uniform_rate(step: Tensor, start_step: int) -> Tensor:
@@ -47,8 +41,8 @@ class EMA(Part):
 
     ``average_t = decay * average_{t-1} + (1 - decay) * weights_t`` for t > start_step; until then
     the average equals the raw weights. Instead of a decay, a half-life in images may be given, as
-    in StyleGAN: ``decay = 0.5 ** (batch / half_life)``, where ``ramp`` bounds the half-life by that
-    share of the images seen so far, so that early weights are forgotten sooner.
+    in StyleGAN: ``decay = 0.5 ** (batch / half_life)``. A ``ramp`` bounds the half-life by that
+    share of the steps so far (stylegan2-ada), so that early weights are forgotten sooner.
     """
 
     def __init__(
@@ -67,7 +61,7 @@ class EMA(Part):
             decay: in [0, 1); 0.999 unless a half-life is given.
             start_step: averaging starts after this generator step.
             half_life: images after which a weight's share is halved; excludes ``decay``.
-            ramp: with a half-life, its bound as a share of the images seen, for example 0.05.
+            ramp: the bound of the half-life as a share of the steps so far, for example 0.05.
             statistics: where the moving means and variances of batch normalisation come from:
                 ``"standing"`` estimates them for the averaged weights (`batch_statistics`),
                 ``"copy"`` takes the raw generator's, ``"average"`` averages these like weights.
@@ -82,8 +76,6 @@ class EMA(Part):
             )
         if half_life is None:
             decay = number("EMA decay", 0.999 if decay is None else decay, "[0, 1)", ", e.g. 0.999")
-            if ramp is not None:
-                raise UsageError(f"EMA ramp {ramp} with a decay: a ramp belongs to a half_life.")
         else:
             half_life = number("EMA half_life", half_life, "(0, inf)", ", in images")
         if ramp is not None:
@@ -98,7 +90,9 @@ class EMA(Part):
         if self.half_life is None:
             rate = 1.0 - self.decay
         else:
-            rate = half_life_rate(step, batch_size, self.half_life, self.ramp)
+            rate = half_life_rate(self.half_life / batch_size)
+        if self.ramp is not None:
+            rate = ops.maximum(rate, half_life_rate(self.ramp * ops.cast(step, "float32")))
         return ops.where(step > self.start_step, ops.cast(rate, "float32"), 1.0)
 
 
