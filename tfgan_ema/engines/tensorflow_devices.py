@@ -6,6 +6,7 @@ import contextlib
 import faulthandler
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -171,21 +172,24 @@ def strategy(name: str, tpu: str = "", worker_timeout: float = 300.0) -> tf.dist
 
 @contextlib.contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """Ends the process after so long; what is said beforehand is all that can be said.
+    """Ends the process after so long, with one line.
 
     TensorFlow holds the global interpreter lock while its servers find each other, so that no
-    other thread can notice who has been lost in this moment, nor say it.
+    thread of this process can notice who has been lost in this moment, or say so: a shell does.
     """
-    say(
-        f"all workers are here, TensorFlow connects them; if that takes {seconds:g} seconds, one "
-        "was lost in this moment, and this one ends, too."
+    line = (
+        f"tfgan_ema: a worker was lost while the workers connected, {seconds:g} seconds ago. "
+        f"{workers.REPEAT}"
     )
-    with open(os.devnull, "w") as nowhere:  # the traceback tells a user nothing
-        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+    wait = ["sh", "-c", 'sleep "$1"; echo "$2" >&2', "sh", str(seconds), line]
+    speaker = subprocess.Popen(wait, stdout=subprocess.DEVNULL, start_new_session=True)
+    with speaker, open(os.devnull, "w") as nowhere:
+        faulthandler.dump_traceback_later(seconds + 1, exit=True, file=nowhere)
         try:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
+            os.killpg(speaker.pid, signal.SIGKILL)  # with its sleep
 
 
 def distribute(
