@@ -50,6 +50,6 @@ def get_config(row: str = "") -> ConfigDict:
     Raises:
         UsageError: no such row.
     """
-    config = base.get_config()
+    config = base.papers_config()
     config.checkpoint_every = config.sample_every = 5000
     return change(config, choose("alpha", row, ROWS))

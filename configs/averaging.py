@@ -47,7 +47,7 @@ def get_config(row: str = "") -> ConfigDict:
         UsageError: no such row.
     """
     changes = choose("averaging", row, ROWS)
-    config = base.get_config()
+    config = base.papers_config()
     config.network.kind = "conventional_32"
     config.steps = 250_000
     config.latent.kind = "hypersphere"

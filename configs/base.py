@@ -54,7 +54,7 @@ def get_config() -> ConfigDict:
             "latent": {"kind": "normal"},
             "loss": {"kind": "non_saturating"},
             "penalties": {},  # for example {"r1": {"weight": 10.0}}
-            "averages": {"ema": {"decay": 0.999}},
+            "averages": {"power_ema": {"sigma": 0.05}},
             "leak": None,  # for example {"beta": 0.5, "start_step": 10_000}
             "augment": {},  # for example {"diff_augment": {}}
             "top_k": None,  # for example {"least": 0.5}
@@ -85,6 +85,13 @@ def get_config() -> ConfigDict:
             "precision": "float32",
         }
     )
+
+
+def papers_config() -> ConfigDict:
+    """The same with the papers' average, an EMA that begins from the first weights."""
+    config = get_config()
+    config.averages = {"ema": {"decay": 0.999}}
+    return config
 
 
 def check(config: ConfigDict) -> None:

@@ -15,7 +15,7 @@ from configs.tables import change, choose, optimizers
 
 def ring() -> ConfigDict:
     """The ring: batch 128, Adam 1e-4 (0.9, 0.999), 20k steps, an EMA to score beside the raw G."""
-    config = base.get_config()
+    config = base.papers_config()
     config.steps, config.batch_size, config.steps_per_execution = 20_000, 128, 100
     config.data.name = "ring"
     config.network.kind = "mlp"

@@ -151,7 +151,7 @@ def get_config(row: str = "") -> ConfigDict:
         UsageError: no such row.
     """
     network, recipe, changes = choose("published", row, ROWS)
-    config = base.get_config()
+    config = base.papers_config()
     config.network.kind = network
     config.checkpoint_every = config.sample_every = 5000
     config.evaluate_every = 10_000

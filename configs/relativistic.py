@@ -45,7 +45,7 @@ def get_config(row: str = "") -> ConfigDict:
     Raises:
         UsageError: no such row.
     """
-    config = base.get_config()
+    config = base.papers_config()
     config.network.kind = "sndcgan_32"
     config.batch_size = 32
     config.checkpoint_every = config.sample_every = 5000

@@ -85,4 +85,4 @@ def get_config(row: str = "") -> ConfigDict:
     Raises:
         UsageError: no such row.
     """
-    return change(base.get_config(), choose("shipped", row, ROWS))
+    return change(base.papers_config(), choose("shipped", row, ROWS))

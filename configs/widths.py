@@ -27,4 +27,4 @@ def get_config(row: str = "") -> ConfigDict:
         "averages.wide": {"kind": "power_ema", "sigma": 0.1},
         "snapshot_every": recipe["steps"] // SNAPSHOTS,
     }
-    return change(base.get_config(), recipe | averages)
+    return change(base.papers_config(), recipe | averages)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, optimize
 
+import tfgan_ema as tg
 from tfgan_ema import profiles
 from tfgan_ema.errors import UsageError
 
@@ -73,15 +74,27 @@ def test_the_residual_is_what_the_profile_misses(sigma):
     assert shares.sum() == pytest.approx(1)
 
 
-def test_the_width_of_an_ema_is_that_of_its_shares():
-    assert profiles.width_of_ema(0.999, 100_000) == pytest.approx(0.01, rel=1e-3)
+def test_the_width_of_an_average_is_that_of_its_shares():
+    constant = np.full(100_000, 0.001)
+    assert profiles.width_of(constant) == pytest.approx(0.01, rel=1e-3)
     steps, decay = 50, 0.9
     shares = [(1 - decay) * decay ** (steps - k) for k in range(1, steps + 1)]
     times = np.arange(steps + 1)
     shares = np.array([decay**steps, *shares])
     mean = shares @ times
     expected = np.sqrt(shares @ (times - mean) ** 2) / steps
-    assert profiles.width_of_ema(decay, steps) == pytest.approx(expected)
+    assert profiles.width_of(np.full(steps, 1 - decay)) == pytest.approx(expected)
+
+
+def test_the_widths_of_rules():
+    steps = np.arange(1, 20_001)
+    assert profiles.width_of(1 / steps) == pytest.approx(1 / np.sqrt(12), rel=1e-3)  # uniform
+    for sigma in (0.03, 0.1):
+        rates = np.asarray(tg.PowerEMA(sigma).rate(steps.astype("int32"), 1))
+        assert profiles.width_of(rates) == pytest.approx(sigma, rel=1e-3)
+    ramped = np.asarray(tg.EMA(1 - 1e-6, ramp=0.05).rate(steps.astype("int32"), 1))
+    power = profiles.width(np.log(2) / 0.05 - 1)  # a half-life that grows is a power function
+    assert profiles.width_of(ramped) == pytest.approx(power, rel=1e-3)
 
 
 def test_an_ema_is_near_the_power_function_of_its_width():
@@ -94,7 +107,7 @@ def test_an_ema_is_near_the_power_function_of_its_width():
         return np.sum((ema - (g + 1) * tau**g / steps) ** 2)
 
     nearest = optimize.minimize_scalar(distance, bounds=(0.01, 0.2), method="bounded").x
-    assert profiles.width_of_ema(decay, steps) == pytest.approx(nearest, rel=0.1)
+    assert profiles.width_of(np.full(steps, 1 - decay)) == pytest.approx(nearest, rel=0.1)
 
 
 @pytest.mark.parametrize("sigma", [0, -0.1, 0.2887, 1, float("nan")])

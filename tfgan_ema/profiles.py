@@ -95,14 +95,14 @@ def combination(
     return shares, math.sqrt(max(missed, 0.0) / square)
 
 
-def width_of_ema(decay: float, steps: float) -> float:
-    """The width of an exponential moving average after so many steps.
+def width_of(rates: np.ndarray) -> float:
+    """The width of any average, from the shares of the current weights after steps 1, 2, ..., t.
 
-    It is the standard deviation of its profile, in which the first weights count as the weights of
-    step 0, over the steps. Below about ``1 / (1 - decay)`` steps no power function is near it.
+    It is the standard deviation, over t, of the profile that they make; what is left of the first
+    weights counts at step 0. An EMA early in training is near to no power function.
     """
-    passed = np.arange(int(steps) + 1)
-    shares = (1 - decay) * decay ** passed.astype(float)  # of the weights of so many steps ago
-    shares[-1] = decay**steps
-    mean = shares @ passed
-    return float(math.sqrt(shares @ (passed - mean) ** 2) / steps)
+    rates, steps = np.asarray(rates, float), np.arange(1, len(rates) + 1)
+    left = np.cumprod(1 - rates[::-1])[::-1]  # of what was there before each step
+    shares = rates * np.append(left[1:], 1.0)
+    mean = shares @ steps
+    return float(math.sqrt(shares @ (steps - mean) ** 2 + left[0] * mean**2) / len(rates))

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras import ops
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from tfgan_ema import GAN, averaging, checkpoint, files, posthoc, profiles, runs
+from tfgan_ema import GAN, checkpoint, files, posthoc, profiles, runs
 from tfgan_ema.errors import UsageError
 from tfgan_ema.metrics import Evaluator
 from tfgan_ema.records import Table
@@ -115,13 +116,13 @@ def _inside(value: float, limits: tuple[float, float]) -> bool:
 
 
 def _width(gan: GAN, name: str) -> float | None:
-    """The width of a run's own average; ``None`` where it has none that is meant."""
+    """The width of a run's own average; ``None`` where it counts images."""
     rule = gan.average(name).rule
-    if isinstance(rule, averaging.PowerEMA):
-        return rule.sigma
-    if isinstance(rule, averaging.EMA) and rule.half_life is None:
-        return profiles.width_of_ema(rule.decay, gan.steps_done)
-    return None
+    if getattr(rule, "half_life", None) is not None:
+        return None
+    steps = ops.arange(1, gan.steps_done + 1)
+    rates = ops.broadcast_to(rule.rate(steps, 1), steps.shape)
+    return profiles.width_of(ops.convert_to_numpy(rates))
 
 
 def _training_set(workdir: Path) -> Any:

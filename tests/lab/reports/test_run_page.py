@@ -174,7 +174,7 @@ def test_large_pictures_stay_small():
 
 def test_curves_and_tables_hold_what_was_recorded(run, text):
     rows = report.read_table(run / "evaluation.csv")
-    assert [row["generator"] for row in rows] == ["raw", "ema"] * 3
+    assert [row["generator"] for row in rows] == ["raw", "power_ema"] * 3
     for row in rows[-2:]:
         assert f"<td>{pages.short(float(row['fd_pixels']))}</td>" in text
     for title in ("fd_pixels", "Losses", "Mean logits", "Distance of the raw weights"):
