@@ -390,7 +390,7 @@ def test_the_command_line_reaches_parts_that_are_absent_and_switches_parts_off(c
         "--config.leak.average=1",
         "--config.penalties.r1.weight=20",
         "--config.penalties.second.kind=r1",
-        "--config.averages.power_ema.sigma=0.1",
+        "--config.averages.ema.decay=0.99",
         "--config.averages.slow.kind=ema",
         "--config.augment.diff_augment.policy=color,cutout",
         "--config.d_optimizer={'kind': 'rmsprop', 'learning_rate': 1e-3}",
@@ -401,7 +401,7 @@ def test_the_command_line_reaches_parts_that_are_absent_and_switches_parts_off(c
     )
     assert found["leak"] == {"beta": 0.5, "average": 1}
     assert found["penalties"] == {"r1": {"weight": 20}, "second": {"kind": "r1"}}
-    assert found["averages"] == {"power_ema": {"sigma": 0.1}, "slow": {"kind": "ema"}}
+    assert found["averages"] == {"ema": {"decay": 0.99}, "slow": {"kind": "ema"}}
     assert found["augment"] == {"diff_augment": {"policy": "color,cutout"}}
     assert found["d_optimizer"] == {"kind": "rmsprop", "learning_rate": 1e-3}
     assert (found["data"]["image_size"], found["evaluate_every"]) == (16, 1000)
