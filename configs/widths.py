@@ -13,15 +13,16 @@ from configs import base, shipped
 from configs.tables import change, choose
 
 SNAPSHOTS = 40  # a run
+ROWS = shipped.ROWS
 
 
 def get_config(row: str = "") -> ConfigDict:
-    """A row of `shipped.ROWS` with snapshots.
+    """A row of `ROWS` with snapshots.
 
     Raises:
         UsageError: no such row.
     """
-    recipe = choose("widths", row, shipped.ROWS)
+    recipe = choose("widths", row, ROWS)
     averages = {
         "averages.narrow": {"kind": "power_ema", "sigma": 0.05},
         "averages.wide": {"kind": "power_ema", "sigma": 0.1},

@@ -165,12 +165,23 @@ def test_a_workdir_below_a_file_is_refused(folder, capsys):
             "tfds:lsun/church_outdoor, not on disk, samples of shape (128, 128, 3)",
         ),
         (["alpha:celeba_0.6_5e-4"], "tfds:celeb_a, not on disk, samples of shape (64, 64, 3)"),
-        (["averaging:stl10_conventional"], "tfds:stl10, not on disk, samples of shape (48, 48, 3)"),
+        (["averaging:stl10_conventional"], "tfds:stl10, not on disk, samples of shape (32, 32, 3)"),
         (
             ["quickstart", "--config.data.count=1000"],
             "fashion_mnist, not on disk, samples of shape",
         ),
         (["shipped:sngan_fashion_mnist"], "samples of shape (32, 32, 1)"),
+        *(
+            pytest.param([config], shape, marks=pytest.mark.slow)
+            for config, shape in {
+                "averaging:cifar10_dcgan_consensus": "(32, 32, 3)",
+                "methods:r1_lazy": "(2,)",
+                "published:stylegan2_cifar10": "(32, 32, 3)",
+                "relativistic:wgan_gp_tanh": "(32, 32, 3)",
+                "sngan_cifar10_small": "(32, 32, 3)",
+                "widths:ring_mlp": "(2,)",
+            }.items()
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

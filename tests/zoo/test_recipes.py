@@ -1,40 +1,64 @@
-"""The configurations of the papers: every row is a valid experiment and says what they say."""
+"""The configurations: every row is a valid experiment; those of the papers say what they say."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import configs
 import zoo
-from configs import alpha, averaging, base, leaky, published, relativistic, shipped, tables
+from configs import alpha, averaging, base, leaky, published, relativistic, tables
+from tfgan_ema import augment, data, latents, lookahead, losses, mixing, optimizers, penalties, runs
 from tfgan_ema import averaging as rules
-from tfgan_ema import latents, losses, mixing, optimizers, penalties, runs
 from tfgan_ema.errors import UsageError
 
 FILES = {
-    "alpha": alpha,
-    "averaging": averaging,
-    "leaky": leaky,
-    "published": published,
-    "relativistic": relativistic,
-    "shipped": shipped,
+    name: importlib.import_module(f"configs.{name}")
+    for _, name, _ in pkgutil.iter_modules(configs.__path__)
+    if name not in ("base", "tables")
 }
 
 
+def experiments(name):
+    """The configurations of a file: of its rows, or its only one."""
+    file = FILES[name]
+    return (
+        {row: file.get_config(row) for row in file.ROWS}
+        if hasattr(file, "ROWS")
+        else {"": file.get_config()}
+    )
+
+
 @pytest.mark.parametrize("name", FILES)
-def test_every_row_is_a_valid_experiment(name):
-    for row in FILES[name].ROWS:
-        config = FILES[name].get_config(row)
+def test_every_row_is_a_valid_experiment(name, tmp_path, monkeypatch):
+    """All that can be said without data and without building networks."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / published.FFHQ.removeprefix("folder:")).mkdir()
+    for config in experiments(name).values():
         base.check(config)
+        data.check(config.data.name, config.data.split)
         parts = runs.plain(config)
-        entry = zoo.entry(parts["network"]["kind"])
+        network = parts["network"]
+        entry = zoo.entry(network.pop("kind"))
         assert parts["data"]["labels"] or entry.num_classes is None
+        builder = importlib.import_module(f"zoo.{entry.family}").build
+        assert network.keys() <= inspect.signature(builder).parameters.keys() - entry.options.keys()
         losses.get(parts["loss"].pop("kind"), **parts["loss"])
-        for label, options in parts["penalties"].items():
-            penalties.get(options.pop("kind", label), **options)
-        for label, options in parts["averages"].items():
-            rules.get(options.pop("kind", label), **options)
+        for key, get in (("penalties", penalties.get), ("averages", rules.get)):
+            for label, options in parts[key].items():
+                get(options.pop("kind", label), **options)
+        for label, options in parts["augment"].items():
+            augment.get(label, **options)
         latents.get(config.latent.kind, 8)
         if parts["leak"] and parts["leak"].get("mode") != "async_model":  # which needs a generator
             mixing.LeakyEMA(**parts["leak"])
+        for key, kind in (("top_k", mixing.TopK), ("lookahead", lookahead.Lookahead)):
+            if parts[key]:
+                kind(**parts[key])
         for player in ("d_optimizer", "g_optimizer"):
             optimizers.get(parts[player])
 
@@ -49,8 +73,8 @@ def test_a_row_is_asked_for_by_name():
 
 
 def test_no_experiment_has_two_names():
-    for name, file in FILES.items():
-        found = [str(runs.plain(file.get_config(row))) for row in file.ROWS]
+    for name in FILES:
+        found = [str(runs.plain(config)) for config in experiments(name).values()]
         assert len(set(found)) == len(found), name
 
 
@@ -90,6 +114,53 @@ def test_images_of_alpha_runs_and_their_length():
     assert config.g_optimizer.learning_rate == 5e-4
 
 
+def test_the_page_of_the_papers_names_rows_that_exist():
+    page = (Path(__file__).parents[2] / "docs" / "papers.md").read_text(encoding="utf-8")
+    named = set(re.findall(rf"\b({'|'.join(FILES)}):([\w.-]+)", page))
+    assert all(row in FILES[name].ROWS for name, row in named)
+    rows = {(name, row) for name in ("averaging", "leaky") for row in FILES[name].ROWS}
+    assert {row for _, row in rows - named} == {
+        row for row in leaky.ROWS if "_beta_" in row and row != "church_beta_25_start_80k"
+    }
+
+
+def test_the_unstable_relativistic_runs():
+    """The slides' right table: eight losses, four settings that are hard to train."""
+    rows = {row: relativistic.get_config(row) for row in relativistic.ROWS}
+    unstable = {row: c for row, c in rows.items() if row.split("_")[-1] not in ("1", "5")}
+    assert (len(rows), len(unstable)) == (52, 32)
+    assert {config.n_dis for config in unstable.values()} == {1}
+
+    def setting(column):
+        config = rows[f"ralsgan_{column}"]
+        adam = (config[f"{p}_optimizer"].values() for p in "dg")
+        assert len({tuple(values) for values in adam}) == 1
+        network = {k: v for k, v in config.network.items() if k != "kind"}
+        adam = config.d_optimizer
+        return adam.learning_rate, (adam.beta_1, adam.beta_2), network
+
+    assert setting("rate") == (1e-3, (0.5, 0.999), {"norm": "batch"})
+    assert setting("betas") == (1e-4, (0.9, 0.9), {"norm": "batch"})
+    assert setting("no_norm") == (1e-4, (0.5, 0.999), {"norm": "none"})
+    assert setting("tanh") == (1e-4, (0.5, 0.999), {"norm": "batch", "tanh": True})
+
+
+def test_the_averaging_paper():
+    sizes = {row: averaging.get_config(row).data.image_size for row in averaging.ROWS}
+    assert set(sizes.values()) == {None}  # the networks' own: 32, and 64 for CelebA
+    decays = {0.9, 0.99, 0.999, 0.9999}
+    faces = averaging.get_config("celeba_conventional").averages
+    assert {average.get("decay") for average in faces.values()} == {*decays, None}
+    plain, optimistic, consensus = (
+        averaging.get_config(f"cifar10_dcgan{end}") for end in ("", "_optimistic", "_consensus")
+    )
+    assert plain.penalties.wgan_gp.weight == optimistic.penalties.wgan_gp.weight == 10.0
+    adam = {**plain.g_optimizer, "kind": "optimistic_adam"}
+    assert optimistic.g_optimizer.to_dict() == adam
+    assert (consensus.update_order, consensus.g_optimizer.kind) == ("simultaneous", "rmsprop")
+    assert consensus.penalties.to_dict() == {"consensus": {"weight": 10.0}}
+
+
 def small(config):
     """The same experiment, narrow and with few rows."""
     tables.change(config, {"batch_size": 4, "accumulate": 1, "n_dis": min(config.n_dis, 2)})
@@ -107,6 +178,9 @@ def small(config):
             ("alpha", "celeba_lsgan_1e-4"),
             ("averaging", "cifar10_resnet_5"),
             ("averaging", "cifar10_conventional_wgan_gp_1"),
+            ("averaging", "cifar10_dcgan_optimistic"),
+            ("averaging", "cifar10_dcgan_consensus"),
+            ("averaging", "celeba_conventional"),
             ("leaky", "sngan_church"),
             ("leaky", "wgan_gp_church"),
             *(("published", row) for row in published.ROWS),

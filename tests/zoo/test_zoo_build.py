@@ -55,6 +55,11 @@ def inputs_of(model, rows=4, seed=0):
     return [first, np.arange(rows, dtype="int32") % 4]
 
 
+def trained(networks):
+    """The trainable parameters of each."""
+    return tuple(sum(math.prod(w.shape) for w in net.trainable_weights) for net in networks)
+
+
 # Parameters by hand, from the papers' tables and not from the models
 
 
@@ -93,12 +98,15 @@ def dcgan(grid, latent, up, down, k, bias):
     return g, d + sum(conv(i, o, k, False) for i, o in itertools.pairwise(down))
 
 
-def sndcgan():
-    g = dense(128, 16 * 512, False) + bn(512) + conv(64, 3, 3)
+def sndcgan(norm="spectral"):
+    normed = norm != "none"
+    g = dense(128, 16 * 512, not normed) + bn(512) * normed + conv(64, 3, 3)
     for i, o in ((512, 256), (256, 128), (128, 64)):
-        g += conv(i, o, 4, False) + bn(o)
+        g += conv(i, o, 4, not normed) + bn(o) * normed
     d = conv(3, 64, 3) + conv(64, 128, 4) + conv(128, 128, 3) + conv(128, 256, 4)
     d += conv(256, 256, 3) + conv(256, 512, 4) + conv(512, 512, 3) + dense(16 * 512, 1)
+    if norm == "batch":  # a gain and an offset in the place of a bias, but for the last
+        d += 64 + 128 + 128 + 256 + 256 + 512
     return g, d
 
 
@@ -209,8 +217,17 @@ def test_full_size_parameters(name, monkeypatch):
         lambda self, shape, dtype=None: keras.ops.ones(shape, dtype or "float32"),
     )
     networks = zoo.build(name, num_classes=zoo.entry(name).num_classes)
-    counts = [sum(math.prod(w.shape) for w in net.trainable_weights) for net in networks]
-    assert tuple(counts) == PARAMETERS[name]
+    assert trained(networks) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_other_normalisations_and_activations_of_sndcgan(norm):
+    networks = zoo.build("sndcgan_32", norm=norm, tanh=True)
+    assert trained(networks) == sndcgan(norm)
+    for network, activations in zip(networks, (4, 7), strict=True):
+        kinds = [type(operation).__name__ for operation in network.operations]
+        assert kinds.count("Tanh") == activations
+        assert not {"LeakyReLU", "Relu"} & set(kinds)
 
 
 # Behaviour
@@ -522,6 +539,7 @@ def test_bad_requests_say_what_to_do():
         "a multiple of 16; the nearest are 96 and 112": {"name": "dcgan_64", "image_size": 100},
         "a power of 2": {"name": "stylegan2_32", "image_size": 48},
         "expected 1 (grey) or 3 (RGB)": {"name": "dcgan_32", "channels": 2},
+        "unknown norm 'layer'": {"name": "sndcgan_32", "norm": "layer"},
         "has no class-conditional form": {"name": "dcgan_32", "num_classes": 10},
         "BigGAN is class-conditional": {"name": "biggan_32"},
         "num_classes 0: expected a whole number >= 1": {"name": "sngan_32", "num_classes": 0},

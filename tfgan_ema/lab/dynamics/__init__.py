@@ -3,7 +3,8 @@
 
 `games` are the vector fields, a class per objective; `regularisers` go around them; `simulate` runs
 them; `spectra` looks at the equilibrium; `averages` are the closed forms of an averaged cycle;
-`controlled` has the leak whose share follows the discriminator;
+`controlled` has the leak whose share follows the discriminator; `tilted` is the optimal
+discriminator of an (α_D, α_G)-GAN and the gradients that samples receive from it;
 `papers` are the papers' runs, and `claims` checks what the papers state. NumPy and SciPy only.
 """
 
@@ -25,3 +26,6 @@ from tfgan_ema.lab.dynamics.averages import (
     ema_amplitude, ema_gain, ema_on_cycle, power_average, power_gain, turn, uniform_on_cycle,
 )
 from tfgan_ema.lab.dynamics.controlled import Controlled, controlled_leak, mean_share
+from tfgan_ema.lab.dynamics.tilted import (
+    direction, gradient_scalar, log_density, log_odds, score, tilted_posterior,
+)

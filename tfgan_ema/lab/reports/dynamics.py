@@ -15,7 +15,7 @@ from tfgan_ema.lab.dynamics.papers import blog, later, slides, thesis
 from tfgan_ema.lab.dynamics.regularisers import LeakyEMA
 from tfgan_ema.lab.dynamics.simulate import descend
 from tfgan_ema.lab.dynamics.spectra import eigenvalues
-from tfgan_ema.lab.reports import pages, phase_plots
+from tfgan_ema.lab.reports import alpha_plots, pages, phase_plots
 
 
 def reproduce(out: Path) -> Path:
@@ -89,6 +89,9 @@ def _figures() -> dict[str, Figure]:
         "learning_rate": phase_plots.learning_rate_maps(),
         "leaky_radii": phase_plots.radii(thesis.leak_runs(), list(thesis.LEAKS)),
         "averages": phase_plots.averaged_cycle(),
+        "scalars": alpha_plots.scalars(),
+        "line": alpha_plots.line(),
+        "directions": alpha_plots.directions(),
         "lookahead": phase_plots.lookahead_maps(),
         "adaptive": phase_plots.controlled_leaks(*_adaptive()),
     }
