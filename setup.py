@@ -14,6 +14,9 @@ LAB = [
     *METRICS,
 ]
 JAX = ["jax>=0.10"]
+ONNX = ["onnx>=1.16", "onnxruntime>=1.20", "tf2onnx>=1.17"]
+LITERT = ["ai-edge-litert>=2.0"]
+OPENVINO = ["openvino>=2025.0"]
 TEST = [
     "hypothesis>=6.100",
     "mpmath>=1.3",
@@ -22,6 +25,9 @@ TEST = [
     "pytest-xdist>=3.5",
     *JAX,
     *LAB,
+    *LITERT,
+    *ONNX,
+    *OPENVINO,
 ]
 
 setup(
@@ -57,6 +63,9 @@ setup(
         "metrics": METRICS,  # Wasserstein distances; every other score needs nothing more
         "lab": LAB,  # experiments, reports, the gallery, cards
         "jax": JAX,  # the other backend
+        "litert": LITERT,  # formats of `tfgan-ema export`
+        "onnx": ONNX,
+        "openvino": OPENVINO,
         "test": TEST,
         "dev": [*TEST, "build>=1.2", "import-linter>=2.5", "ruff>=0.6"],
         "serving": ["grpcio", "tensorflow-serving-api>=2.19"],  # the gRPC client of docs/serving.md

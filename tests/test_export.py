@@ -187,7 +187,7 @@ def test_nothing_is_overwritten_unasked(trained, folder, tmp_path):
     with pytest.raises(UsageError, match="pass overwrite=True"):
         export.saved_model(trained, folder)
     (tmp_path / "precious.txt").write_text("x")
-    with pytest.raises(UsageError, match="not a SavedModel"):
+    with pytest.raises(UsageError, match="not an exported model"):
         export.saved_model(trained, tmp_path, overwrite=True)
     assert (tmp_path / "precious.txt").exists()
     export.saved_model(trained, folder, overwrite=True)
@@ -215,7 +215,6 @@ def test_a_damaged_model_is_one_line(folder, tmp_path, name, share):
 def test_damaged_class_names_are_one_line(folder, tmp_path, names):
     damaged = tmp_path / "m"
     shutil.copytree(folder, damaged)
-    (damaged / "assets.extra").mkdir()
     (damaged / "assets.extra" / "class_names.json").write_text(names)
     with pytest.raises(UsageError, match="is damaged"):
         export.load_generator(damaged)

@@ -24,7 +24,8 @@ from tfgan_ema.errors import UsageError, WorkerLost
 Flags = flags.FlagValues
 BACKENDS = ("tensorflow", "jax")
 _BACKEND = "pip install {0}, or choose the other backend with KERAS_BACKEND={1}"
-_LAB = "pip install 'tfgan_ema[lab]'"
+_EXTRA = "pip install 'tfgan_ema[{}]'"
+_LAB = _EXTRA.format("lab")
 INSTALL = {
     "tensorflow": _BACKEND.format("tensorflow", "jax"),
     "jax": _BACKEND.format("jax", "tensorflow"),
@@ -33,6 +34,9 @@ INSTALL = {
     "matplotlib": _LAB,
     "scipy": _LAB,
     "sklearn": _LAB,
+    **dict.fromkeys(("tf2onnx", "onnx", "onnxruntime"), _EXTRA.format("onnx")),
+    "ai_edge_litert": _EXTRA.format("litert"),
+    "openvino": _EXTRA.format("openvino"),
 }  # what brings a package that is not always needed
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ARGUMENT = re.compile(r"(?<![\w.-])((\w+)(?:\.\w+)*)=(?:True\b|'([^']*)')?")
@@ -253,19 +257,32 @@ def start_engine() -> None:
         UsageError: as `check_backend`.
     """
     check_backend()
+    with silence():
+        from tfgan_ema.engines import devices
+
+        devices.find_devices()
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """A context in which nothing is shown on stderr, nor logged, unless the block fails.
+
+    What libraries print from C++ no setting silences.
+    """
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as hidden:
         os.dup2(hidden.fileno(), 2)
         try:
-            from tfgan_ema.engines import devices
-
-            devices.find_devices()
+            yield
+        except UsageError:
+            raise
         except Exception:
             hidden.seek(0)
             os.write(stderr, hidden.read())
             raise
         finally:
+            sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
 

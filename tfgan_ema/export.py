@@ -8,8 +8,9 @@ Signatures:
   `GAN.sample`; labels of a conditional generator are drawn;
 - ``sample_label`` (conditional only): also ``label`` int32 scalar, one class for all.
 
-The names of a conditional generator's classes lie in ``assets.extra/class_names.json``, which TF
-Serving ignores.
+Beside it, in ``assets.extra``, which TF Serving ignores, lie the names of a conditional generator's
+classes (``class_names.json``), the prior of its latents (``latent.json``) and a program that draws
+samples (``usage.py``).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfgan_ema import engines, files, latents, reading
+from tfgan_ema import engines, files, latents, reading, usage
 from tfgan_ema.errors import UsageError, checked_seed, whole
 from tfgan_ema.sampling import CHUNK, chunk_of
 from tfgan_ema.validation import checked_labels
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     from tfgan_ema.gan import GAN
 
 MOST_SAMPLES = 4096
-_CLASS_NAMES = "assets.extra/class_names.json"
+_CLASS_NAMES, _LATENT = "assets.extra/class_names.json", "assets.extra/latent.json"
+RECORD = "export.json"  # of an export in another format, see `formats`
 _BESIDE = ("card.json", "card.md", "samples.png", "steps")  # of a shipped model
 
 
@@ -77,9 +79,15 @@ def saved_model(
             tf.saved_model.save(module, str(temporary), signatures=signatures)
         except (tf.errors.OutOfRangeError, tf.errors.ResourceExhaustedError) as error:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        names = None
         if gan.num_classes is not None:
-            names = class_names or [str(label) for label in range(gan.num_classes)]
-            files.write_text(temporary / _CLASS_NAMES, json.dumps([*names]))
+            names = [*(class_names or map(str, range(gan.num_classes)))]
+            files.write_text(temporary / _CLASS_NAMES, json.dumps(names))
+        prior = {"kind": latents.kind(gan.latent), "dim": gan.latent.dim}
+        prior |= {} if truncation is None else {"truncation": truncation}
+        files.write_text(temporary / _LATENT, json.dumps(prior))
+        text = usage.code("saved_model", prior, names, folder="Path(__file__).parents[1]")
+        files.write_text(temporary / "assets.extra" / "usage.py", text)
     return Path(folder)
 
 
@@ -110,8 +118,9 @@ def check_target(folder: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise UsageError(f"{folder} exists: choose another folder, or pass overwrite=True.")
-    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / "saved_model.pb").exists()):
-        raise UsageError(f"{folder} is not a SavedModel: it will not be overwritten.")
+    marks = folder / "saved_model.pb", folder / RECORD
+    if not folder.is_dir() or (any(folder.iterdir()) and not any(map(Path.exists, marks))):
+        raise UsageError(f"{folder} is not an exported model: it will not be overwritten.")
 
 
 def _check_model(folder: Path) -> None:
@@ -194,9 +203,12 @@ class ExportedGenerator:
     """An exported generator, loaded without its GAN; callable like one, but fixed.
 
     Attributes:
+        folder: where it is.
         signatures: those of the SavedModel.
         class_names: of a conditional generator's classes by index; ``None`` of an unconditional
             one, or where version 0.1.0 exported it.
+        prior: of its latents: ``kind``, ``dim`` and, if it is truncated, ``truncation``; ``None``
+            where an earlier version exported it.
     """
 
     def __init__(self, folder: str | os.PathLike) -> None:
@@ -205,12 +217,14 @@ class ExportedGenerator:
         Raises:
             UsageError: no exported generator is there.
         """
-        _check_model(Path(folder))
+        self.folder = Path(folder)
+        _check_model(self.folder)
         with reading.refusing(f"{folder} is damaged", "export it anew."):
             self._module = tf.saved_model.load(str(folder))  # the signatures die with the module
             self.signatures = self._module.signatures
-            names = Path(folder) / _CLASS_NAMES
+            names, prior = self.folder / _CLASS_NAMES, self.folder / _LATENT
             self.class_names = _class_names(names) if names.exists() else None
+            self.prior = _prior(prior) if prior.exists() else None
         missing = {"serving_default", "sample"} - set(self.signatures)
         if missing:
             raise UsageError(f"{folder} lacks the signature {min(missing)!r}: export it anew.")
@@ -220,6 +234,11 @@ class ExportedGenerator:
         latent, *label = inputs if isinstance(inputs, list | tuple) else [inputs]
         labels = {"label": tf.cast(label[0], tf.int32)} if label else {}
         return self.signatures["serving_default"](latent=latent, **labels)["images"]
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """The generator's variables in Keras's order, trainable or not."""
+        return [variable.numpy() for variable in self._module.variables_]
 
     @property
     def conditional(self) -> bool:
@@ -262,6 +281,13 @@ def _class_names(path: Path) -> tuple[str, ...]:
     for name in found:
         name.encode()  # raises unless it is text that can be printed
     return tuple(found)
+
+
+def _prior(path: Path) -> dict[str, Any]:
+    found = reading.json_value(path)
+    if not (isinstance(found, dict) and {"kind", "dim"} <= found.keys()):
+        raise ValueError(f"{path.name} holds no prior")
+    return found
 
 
 def load_generator(folder: str | os.PathLike) -> Callable[..., Any]:

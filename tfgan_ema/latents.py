@@ -146,7 +146,7 @@ def refuse_truncation(prior: object, truncation: float | None) -> None:
         )
 
 
-_PRIORS = {"normal": Normal, "hypersphere": Hypersphere, "uniform": Uniform, "constant": Constant}
+PRIORS = {"normal": Normal, "hypersphere": Hypersphere, "uniform": Uniform, "constant": Constant}
 
 
 def get(name: str, dim: int) -> Normal | Hypersphere | Uniform | Constant:
@@ -155,4 +155,11 @@ def get(name: str, dim: int) -> Normal | Hypersphere | Uniform | Constant:
     Raises:
         UsageError: no such prior, or a dimension below 1.
     """
-    return _PRIORS[one_of("latent prior", name, _PRIORS)](dim)
+    return PRIORS[one_of("latent prior", name, PRIORS)](dim)
+
+
+def kind(prior: Any) -> str:
+    """The name of a prior, as `get` takes it; the class's name of a prior of your own."""
+    return next(
+        (name for name, known in PRIORS.items() if type(prior) is known), type(prior).__name__
+    )

@@ -7,6 +7,7 @@ was made, what it scores), ``card.md`` (the same for people) and ``samples.png``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ from tfgan_ema import reading
 from tfgan_ema.errors import one_of
 
 if TYPE_CHECKING:
+    import keras as keras_
+    import numpy as np
+
     from tfgan_ema.export import ExportedGenerator
 
 FOLDER = Path(__file__).parent / "exports"
@@ -36,8 +40,13 @@ def card(name: str) -> dict[str, Any]:
         return reading.json_value(path)
 
 
-def load(name: str) -> ExportedGenerator:
+def load(name: str, *, keras: bool = False) -> ExportedGenerator | keras_.Model:
     """A shipped model: callable on latents, with ``sample(count, seed, labels=...)``.
+
+    Args:
+        name: one of `names`.
+        keras: gives a Keras model instead, with layers to look at or to train on. It maps latents
+            (conditional: ``[latents, labels]``) to images in [-1, 1].
 
     Needs TensorFlow, whatever Keras's backend.
 
@@ -46,7 +55,22 @@ def load(name: str) -> ExportedGenerator:
     """
     from tfgan_ema import export
 
-    return export.load_generator(folder(name))
+    loaded = export.load_generator(folder(name))
+    return _in_keras(card(name), loaded.weights) if keras else loaded
+
+
+def _in_keras(card: Mapping[str, Any], weights: list[np.ndarray]) -> keras_.Model:
+    import zoo
+
+    options = dict(card["config"]["network"])
+    shape = card["data"]["shape"]
+    if len(shape) == 3:
+        options |= {"image_size": shape[0], "channels": shape[2]}
+    options["num_classes"] = card["data"]["num_classes"]
+    generator, _ = zoo.build(options.pop("kind"), **options)
+    for variable, value in zip(generator.variables, weights, strict=True):
+        variable.assign(value)
+    return generator
 
 
 def locate(model: str) -> Path:

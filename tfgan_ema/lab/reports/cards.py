@@ -18,7 +18,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import shipped as recipes
-from tfgan_ema import files, runs
+from tfgan_ema import files, runs, usage
 from tfgan_ema.data import png
 from tfgan_ema.errors import UsageError
 from tfgan_ema.gan import GAN
@@ -102,6 +102,7 @@ def add(
             "changes": changes,
             "config": run["config"],
             "commands": _commands(name, changes, run["versions"], average),
+            "latent": export.load_generator(folder).prior,
             "average": chosen.name,
             "steps": gan.steps_done,
             "hours": _hours(workdir),
@@ -178,6 +179,10 @@ def markdown(card: Mapping[str, Any]) -> str:
     """The card for people."""
     changes = ", ".join(f"{key} {value}" for key, value in card["changes"].items())
     context = {"scores": score_rows(card), "scores_note": scores_note(card), "changes": changes}
+    names = card["data"]["class_names"] if card["data"]["num_classes"] else None
+    context["usage"] = usage.code(
+        "saved_model", card["latent"], names, folder=json.dumps(card["name"])
+    )
     return pages.render("card.md.j2", card=card, **context)
 
 
