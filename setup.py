@@ -17,6 +17,14 @@ JAX = ["jax>=0.10"]
 ONNX = ["onnx>=1.16", "onnxruntime>=1.20", "tf2onnx>=1.17"]
 LITERT = ["ai-edge-litert>=2.0"]
 OPENVINO = ["openvino>=2025.0"]
+SERVING = ["grpcio>=1.60", "tensorflow-serving-api>=2.19"]
+SERVE = [
+    "aiohttp>=3.9",
+    "grpcio-health-checking>=1.60",
+    "orjson>=3.10",
+    "prometheus-client>=0.20",
+    *SERVING,
+]
 TEST = [
     "hypothesis>=6.100",
     "mpmath>=1.3",
@@ -28,6 +36,7 @@ TEST = [
     *LITERT,
     *ONNX,
     *OPENVINO,
+    *SERVE,
 ]
 
 setup(
@@ -68,7 +77,8 @@ setup(
         "openvino": OPENVINO,
         "test": TEST,
         "dev": [*TEST, "build>=1.2", "import-linter>=2.5", "ruff>=0.6"],
-        "serving": ["grpcio", "tensorflow-serving-api>=2.19"],  # the gRPC client of docs/serving.md
+        "serve": SERVE,  # `tfgan-ema serve`
+        "serving": SERVING,  # the gRPC client of docs/serving.md
         "peers": ["prdc", "pytorch-fid", "torch", "torch-fidelity"],
     },
     entry_points={"console_scripts": ["tfgan-ema = tfgan_ema.cli.main:main"]},

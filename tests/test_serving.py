@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from concurrent import futures
 from pathlib import Path
 
 import numpy as np
@@ -231,39 +230,3 @@ def test_the_guides_scripts_run_with_tensorflow_alone(plain, tmp_path):
     assert [path.name for path in paths] == [f"{i:06d}.png" for i in range(7)]
     images = [np.asarray(Image.open(path)) for path in paths]
     np.testing.assert_array_equal(images, plain.gan.sample(7, 0))
-
-
-def test_the_guides_grpc_client_gets_its_images(plain):
-    """The client of the guide, over a channel, against a service that runs the signature."""
-    why = "pip install 'tfgan_ema[serving]'"
-    apis = pytest.importorskip("tensorflow_serving.apis.predict_pb2", reason=why)
-    services = pytest.importorskip(
-        "tensorflow_serving.apis.prediction_service_pb2_grpc", reason=why
-    )
-    import grpc
-    import tensorflow as tf
-
-    model = tf.saved_model.load(str(plain.folder))
-
-    class Service(services.PredictionServiceServicer):
-        def Predict(self, request, context):
-            assert request.model_spec.name == "quickstart"
-            inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
-            tensors = {key: tf.constant(value) for key, value in inputs.items()}
-            images = model.signatures[request.model_spec.signature_name](**tensors)["images"]
-            answer = apis.PredictResponse()
-            answer.outputs["images"].CopyFrom(tf.make_tensor_proto(images))
-            return answer
-
-    server = grpc.server(futures.ThreadPoolExecutor(1))
-    services.add_PredictionServiceServicer_to_server(Service(), server)
-    port = server.add_insecure_port("localhost:0")
-    server.start()
-    (client,) = re.findall(r"```python\n(# gRPC.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
-    found = {}
-    try:
-        exec(client.replace("localhost:8500", f"localhost:{port}"), found)
-    finally:
-        found["channel"].close()
-        server.stop(None)
-    np.testing.assert_array_equal(found["images"], plain.gan.sample(16, 0))

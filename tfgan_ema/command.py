@@ -37,6 +37,10 @@ INSTALL = {
     **dict.fromkeys(("tf2onnx", "onnx", "onnxruntime"), _EXTRA.format("onnx")),
     "ai_edge_litert": _EXTRA.format("litert"),
     "openvino": _EXTRA.format("openvino"),
+    **dict.fromkeys(
+        ("aiohttp", "grpc_health", "orjson", "prometheus_client", "tensorflow_serving"),
+        _EXTRA.format("serve"),
+    ),
 }  # what brings a package that is not always needed
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ARGUMENT = re.compile(r"(?<![\w.-])((\w+)(?:\.\w+)*)=(?:True\b|'([^']*)')?")
