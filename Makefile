@@ -1,10 +1,10 @@
-# `make demo` trains a small GAN; `make test` runs the tests. Both set themselves up in .venv.
+# `make demo` trains a small GAN; `make test` runs the tests; `make docs` builds the site. Each sets itself up in .venv.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN = .venv/bin
 RUN = runs/quickstart
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow lint docs clean
 
 demo: .venv/ready
 	$(BIN)/tfgan-ema train --config=configs/quickstart.py --workdir=$(RUN)
@@ -25,6 +25,10 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+
+docs: .venv/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "to read it: python3 -m http.server -b 127.0.0.1 -d build/site"
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -25,6 +25,7 @@ SERVE = [
     "prometheus-client>=0.20",
     *SERVING,
 ]
+DOCS = ["mkdocs-material>=9.6", "mkdocs>=1.6", "mkdocstrings[python]>=0.29"]
 TEST = [
     "hypothesis>=6.100",
     "mpmath>=1.3",
@@ -76,7 +77,8 @@ setup(
         "onnx": ONNX,
         "openvino": OPENVINO,
         "test": TEST,
-        "dev": [*TEST, "build>=1.2", "import-linter>=2.5", "ruff>=0.6"],
+        "docs": DOCS,  # `make docs`
+        "dev": [*TEST, *DOCS, "build>=1.2", "import-linter>=2.5", "ruff>=0.6", "twine>=6.0"],
         "serve": SERVE,  # `tfgan-ema serve`
         "serving": SERVING,  # the gRPC client of docs/serving.md
         "peers": ["prdc", "pytorch-fid", "torch", "torch-fidelity"],

@@ -156,12 +156,12 @@ def _run(values: command.Flags, _: list[str]) -> None:
     alone = in_process(values.model, values.seconds / 6, values.rows)
     with serving(values.model) as (process, port):
         seen = load(values.model, process, port, values.clients, values.seconds, values.rows)
+    before, after = seen.megabytes
     print(
         f"{values.model}, {values.clients} clients for {values.seconds:g} s, {values.rows} rows: "
         f"{seen.answered} answered, {seen.refused} wrong ones refused, "
-        f"{len(seen.failures)} failed; {seen.images_per_second:.0f} images/s, in process {alone:.0f} "
-        f"(x{seen.images_per_second / alone:.2f}); memory {seen.megabytes[0]:.0f} -> "
-        f"{seen.megabytes[1]:.0f} MB"
+        f"{len(seen.failures)} failed; {seen.images_per_second:.0f} images/s, in process "
+        f"{alone:.0f} (x{seen.images_per_second / alone:.2f}); {before:.0f} -> {after:.0f} MB"
     )
     for failure in sorted({*seen.failures})[:5]:
         print(failure)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from configs import base
-from tfgan_ema import checkpoint, records, training
+from tfgan_ema import __version__, checkpoint, records, training
 from tfgan_ema.cli import export, main, sample, train
 from tfgan_ema.engines import devices
 
@@ -469,6 +469,15 @@ def test_help_is_light_and_complete():
     assert not any(f"| {module}\n" in out.stderr for module in ("tensorflow", "keras", "numpy"))
     for name in main.COMMANDS:
         assert main.main([name, "--help"]) == 0
+
+
+def test_the_version_and_the_help_of_a_command(capsys):
+    assert main.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"tfgan-ema {__version__}\n"
+    assert main.main(["help", "sample"]) == 0
+    assert "--count=<integer>" in capsys.readouterr().out
+    assert main.main(["help", "smaple"]) == 2
+    assert "did you mean 'sample'" in capsys.readouterr().err
 
 
 def test_unknown_commands_are_suggested(capsys):

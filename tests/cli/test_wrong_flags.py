@@ -80,11 +80,21 @@ COMMANDS = {
         "workdir": ["", "nowhere", "folder", "file", LONG],
         "out": [*KINDS["folder"], "folder", "run"],
         "average": ["nope", "9", "-1", ""], "truncation": "number", "step": [*KINDS["step"], "7"],
-        "overwrite": "switch",
+        "overwrite": "switch", "format": "name", "quantize": ["", "maybe", "true"],
     },
     f"export {MODEL} --out=o": {
         "model": ["", "nope", "./none", "folder"], "average": ["0"], "truncation": ["0.5"],
         "step": ["1"], "out": [*KINDS["folder"], "folder"],
+    },
+    "serve ring_mlp": {
+        "name": [""], "host": [""], "rest_port": ["-1", "65536", *WORDS], "grpc_port": ["x"],
+        "batch": "whole", "timeout": "number",
+    },
+    "figure run --out=o.png": {
+        "out": ["", "o.txt", "file/x.png", "folder", f"{LONG}.pdf"], "kind": "name",
+        "rows": [*KINDS["whole"], "65"], "columns": [*KINDS["whole"], "65"], "seed": "seed",
+        "width": [*KINDS["number"], "51"], "dpi": [*KINDS["whole"], "1201"],
+        "step": [*KINDS["step"], "7"],
     },
     "report run": {"out": "file"},
     "evaluate --samples=run --reference=ring --metrics=w1 --count=10": {

@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from tfgan_ema import command
+from tfgan_ema import __version__, command
 from tfgan_ema.errors import unknown
 
 _LIBRARY, _LABORATORY = "tfgan_ema.cli", "tfgan_ema.lab.commands"
@@ -17,6 +17,7 @@ COMMANDS = {  # name: (package of its module, what it does)
     "average": (_LIBRARY, "choose an average after training, from snapshots"),
     "export": (_LIBRARY, "save an averaged generator: SavedModel, ONNX, LiteRT, ..."),
     "serve": (_LIBRARY, "answer requests for an exported model over REST and gRPC"),
+    "figure": (_LABORATORY, "draw a figure for a paper: samples, classes, paths, truncation"),
     "report": (_LABORATORY, "write an HTML page about a run: samples, curves, neighbours"),
     "evaluate": (_LIBRARY, "score samples against real images: FID, KID, precision, recall, ..."),
     "data": (_LIBRARY, "download and list data sets"),
@@ -32,7 +33,7 @@ def usage() -> str:
     rows = "\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items())
     return (
         f"usage: tfgan-ema COMMAND [flags]\n\n{rows}\n\n"
-        "`tfgan-ema COMMAND --help` lists a command's flags."
+        "`tfgan-ema help COMMAND` lists a command's flags, `tfgan-ema --version` the version."
     )
 
 
@@ -41,6 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         command.keep_writing()
     words = list(sys.argv[1:] if argv is None else argv)
+    if words == ["--version"]:
+        print(f"tfgan-ema {__version__}")
+        return 0
+    if words[:1] == ["help"] and len(words) > 1:
+        words = [words[1], "--help"]
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if words else 2
