@@ -78,7 +78,15 @@ setup(
         "openvino": OPENVINO,
         "test": TEST,
         "docs": DOCS,  # `make docs`
-        "dev": [*TEST, *DOCS, "build>=1.2", "import-linter>=2.5", "ruff>=0.6", "twine>=6.0"],
+        "dev": [
+            *TEST,
+            *DOCS,
+            "build>=1.2",
+            "import-linter>=2.5",
+            "pre-commit>=4.0",
+            "ruff>=0.6",
+            "twine>=6.0",
+        ],
         "serve": SERVE,  # `tfgan-ema serve`
         "serving": SERVING,  # the gRPC client of docs/serving.md
         "peers": ["prdc", "pytorch-fid", "torch", "torch-fidelity"],
@@ -86,7 +94,11 @@ setup(
     entry_points={"console_scripts": ["tfgan-ema = tfgan_ema.cli.main:main"]},
     classifiers=[
         "Intended Audience :: Science/Research",
+        "Intended Audience :: Developers",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
 )

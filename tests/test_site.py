@@ -3,6 +3,7 @@
 import functools
 import http.server
 import itertools
+import re
 import subprocess
 import sys
 import threading
@@ -75,3 +76,17 @@ def test_the_search_finds_it(site, chromium, words, title):
     found = page.locator(".md-search-result__item").all_inner_texts()
     page.close()
     assert any(title in text for text in found[:6])
+
+
+@pytest.mark.slow
+def test_the_first_gan_of_the_quick_start_trains(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    for old, new in {"fashion_mnist": "digits", "=500": "=3", "=10,": "=1,"}.items():
+        assert old in code
+        code = code.replace(old, new)
+    found = {}
+    exec(code, found)
+    assert found["samples"].shape == (64, 32, 32, 1)
+    assert (tmp_path / "runs" / "first" / "run.json").exists()

@@ -149,7 +149,7 @@ COMMANDS = {
     "reproduce ring --out=o": {"out": "folder", "budget": "name"},
 }  # fmt: skip
 OTHERS = [
-    "", "trian", "--version", "train", TRAIN + " extra", TRAIN + " --nope", TRAIN + " --workdir",
+    "", "trian", "--version x", "train", TRAIN + " extra", TRAIN + " --nope", TRAIN + " --workdir",
     f"sample {RUN} --out=o.png extra", f"sample {RUN}", "sample", "sample --out=o.png",
     f"sample {MODEL} --out=o.png --count=5000", f"sample {RUN} --out=o.png --count=5000",
     f"export {RUN}", f"export {RUN} --out=o extra", "export", "report run extra", "report nowhere",

@@ -72,7 +72,9 @@ def test_what_does_not_fit_is_refused():
         figures.draw("classes", plain())
     points = figures.Drawn({"p": lambda latent, labels: latent}, latents.Normal(2), None)
     with pytest.raises(UsageError, match="makes points, not images"):
-        figures.draw("samples", points)
+        figures.draw("truncation", points)
+    (cloud,) = figures.draw("samples", points, rows=5).axes[0].collections
+    assert cloud.get_offsets().shape == (40, 2)
 
 
 def test_the_command_writes_a_figure_of_a_model(tmp_path, capsys):

@@ -21,7 +21,7 @@ FLAGS = command.new_flags(
         "samples",
         "What is shown: samples, classes, paths or truncation.",
     ),
-    ("rows", command.whole(most=64), 8, "Rows of images (--kind=samples)."),
+    ("rows", command.whole(most=64), 8, "Rows of images (--kind=samples); of points, a factor."),
     ("columns", command.whole(most=64), 8, "Images in a row (not --kind=paths)."),
     ("seed", command.SEED, 0, "Of the latents."),
     ("width", command.number("(0, 50]"), 5.5, "Of the figure, in inches."),

@@ -70,7 +70,7 @@ def draw(
     """A figure of one panel for each generator, all of equal latents.
 
     Args:
-        kind: one of `KINDS`. ``samples`` are ``rows`` of ``columns`` images; ``classes`` is a row
+        kind: one of `KINDS`. ``samples`` are ``rows`` of ``columns`` images, or as many points; ``classes`` is a row
             for each class; ``paths`` are interpolations between latents; ``truncation`` is a row
             for each of `THRESHOLDS` and one without.
         drawn: the generators.
@@ -80,16 +80,16 @@ def draw(
         width: of the figure, in inches.
 
     Raises:
-        UsageError: points instead of images, or a kind that does not fit the generator.
+        UsageError: a kind that does not fit the generator.
     """
     latent, labels, names, columns = _inputs(kind, drawn, rows, columns, seed)
-    panels = {}
-    for name, generate in drawn.generators.items():
-        images = np.asarray(generate(latent, labels))
-        if images.ndim != 4:
-            raise UsageError(f"{name} makes points, not images: `tfgan-ema report` draws them.")
-        panels[name] = png.grid(images, columns, padding=1)
-    return _figure(panels, names, width)
+    made = {name: np.asarray(g(latent, labels)) for name, g in drawn.generators.items()}
+    if next(iter(made.values())).ndim == 4:
+        pictures = {name: png.grid(images, columns, padding=1) for name, images in made.items()}
+        return _figure(pictures, names, width)
+    if kind != "samples":
+        raise UsageError(f"{kind}: the generator makes points, not images; choose samples.")
+    return _clouds(made, width)
 
 
 def _inputs(
@@ -134,4 +134,18 @@ def _figure(panels: Mapping[str, np.ndarray], names: Sequence[str], width: float
             middles = (np.arange(len(names)) + 0.5) * height / len(names)
             axes[i].set_yticks(middles, names, fontsize=7)
             axes[i].tick_params(length=0)
+    return figure
+
+
+def _clouds(panels: Mapping[str, np.ndarray], width: float) -> Figure:
+    """Points on equal axes, which hold 99.8 % of all."""
+    low, high = np.quantile(np.concatenate([*panels.values()]), [0.001, 0.999], axis=0)
+    margin = 0.1 * (high - low).max()
+    figure = Figure(figsize=(width, width / len(panels) + 0.3), layout="compressed")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (name, points) in zip(axes, panels.items(), strict=True):
+        axis.scatter(*points.T, s=0.6, alpha=0.5, color="tab:blue", linewidths=0, rasterized=True)
+        axis.set_title(name, fontsize=8)
+        axis.set(xlim=(low[0] - margin, high[0] + margin), xticks=[], yticks=[])
+        axis.set(ylim=(low[1] - margin, high[1] + margin), aspect="equal")
     return figure
