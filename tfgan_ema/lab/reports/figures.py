@@ -70,9 +70,9 @@ def draw(
     """A figure of one panel for each generator, all of equal latents.
 
     Args:
-        kind: one of `KINDS`. ``samples`` are ``rows`` of ``columns`` images, or as many points; ``classes`` is a row
-            for each class; ``paths`` are interpolations between latents; ``truncation`` is a row
-            for each of `THRESHOLDS` and one without.
+        kind: one of `KINDS`. ``samples`` are ``rows`` of ``columns`` images, or as many points;
+            ``classes`` is a row for each class; ``paths`` are interpolations between latents;
+            ``truncation`` is a row for each of `THRESHOLDS` and one without.
         drawn: the generators.
         rows: of ``samples``.
         columns: of all but ``paths``.
