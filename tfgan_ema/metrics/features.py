@@ -45,6 +45,10 @@ SPACES = {
     "inception": Space("fid_inception", 3, resize="resize_like_tf1"),
     "inception_clean": Space("fid_inception", 3, resize="resize_like_pillow"),
     "resnet50": Space("resnet50", 3, classes=True),
+    "efficientnet_lite0": Space("efficientnet_lite0", 3, classes=True),
+    "dinov2_vits14": Space("dinov2_vits14", 3, resize="resize_like_pillow"),
+    "dinov2_vitb14": Space("dinov2_vitb14", 3, resize="resize_like_pillow"),
+    "dinov2_vitl14": Space("dinov2_vitl14", 3, resize="resize_like_pillow"),
     "mnist_classifier": Space("mnist_classifier", 1, classes=True),
     "fashion_classifier": Space("fashion_classifier", 1, classes=True),
     "pixels": Space(None, None, resize=None),
@@ -58,10 +62,10 @@ def version(name: str) -> str:
     network = _space(name).network
     if network is None:
         return "1"
-    if network in weights.ORIGINS:
-        digest = weights.ORIGINS[network].sha256
-    else:
+    if network in classifier.SPACES.values():
         digest = hashlib.sha256(classifier.path(network).read_bytes()).hexdigest()
+    else:
+        digest = weights.version(network)
     return f"1-{digest[:12]}"
 
 
@@ -131,7 +135,8 @@ def _network(name: str) -> Callable[[np.ndarray], Embedding]:
     if network in classifier.SPACES.values():
         model = networks.grey_classifier(classifier.load(network))
     else:
-        model = getattr(networks, network)(weights.load(network))
+        build = getattr(networks, network, networks.vision_transformer)
+        model = build(weights.load(network))
     return _Runner(model, getattr(networks, resize))
 
 
