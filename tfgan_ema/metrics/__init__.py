@@ -8,7 +8,7 @@ them.
 """
 
 from tfgan_ema.metrics.catalogue import METRICS
-from tfgan_ema.metrics.classes import inception_score, mode_coverage
+from tfgan_ema.metrics.classes import class_coverage, inception_score, mode_coverage
 from tfgan_ema.metrics.evaluator import Evaluator
 from tfgan_ema.metrics.frechet import fid_bootstrap, fid_infinity, frechet_distance
 from tfgan_ema.metrics.kernel import kernel_distance, kernel_distance_subsets
@@ -32,7 +32,8 @@ from tfgan_ema.metrics.wasserstein import (
 )
 
 __all__ = [
-    "METRICS", "Evaluator", "Measured", "NearestReal", "authentic", "density_coverage",
+    "METRICS", "Evaluator", "Measured", "NearestReal", "authentic", "class_coverage",
+    "density_coverage",
     "feature_likelihood_divergence", "fid_bootstrap", "fid_infinity", "frechet_distance",
     "inception_score", "kernel_distance", "kernel_distance_subsets", "manifold_scores", "mind",
     "mode_coverage", "nearest_real", "perceptual_path_length", "precision_recall", "slerp",

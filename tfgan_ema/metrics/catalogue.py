@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tfgan_ema.metrics import classes, frechet, kernel, manifold, vendi, wasserstein
 from tfgan_ema.metrics.features import SPACES
 from tfgan_ema.metrics.likelihood import feature_likelihood_divergence
@@ -222,3 +224,11 @@ def modes(samples: Statistics, known: tuple) -> tuple[float, Score, Score]:
     found = classes.sort_into_modes(samples.features, *known)
     each = -(found.probabilities / found.shares)[found.nearest]
     return scores["modes"], of_mean(found.good), Score(scores["mode_kl"], lambda: Spread(each))
+
+
+@metric("modes_SPACE", "mode_kl_SPACE", reference=None, spaces=["stacked_mnist"])
+def modes_SPACE(samples: Statistics, _: None) -> tuple[float, Score]:
+    """How many of StackedMNIST's 1,000 modes are covered, and how evenly."""
+    covered, divergence = classes.class_coverage(samples.probabilities)
+    found = samples.probabilities.argmax(axis=1)
+    return covered, Score(divergence, lambda: Spread(np.log(np.bincount(found)[found])))

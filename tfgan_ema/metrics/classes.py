@@ -40,6 +40,27 @@ def divergences(probabilities: np.ndarray) -> np.ndarray:
     return (p * logs).sum(axis=1)
 
 
+def class_coverage(probabilities: object) -> tuple[float, float]:
+    """How many classes samples cover, and KL of their distribution over classes to the uniform one.
+
+    With a classifier of StackedMNIST's 1,000 modes, and 26,000 samples, these are the numbers of
+    Metz et al. (2017).
+
+    Args:
+        probabilities: class probabilities ``[n, classes]``; a sample counts for the likeliest.
+
+    Returns:
+        The number of classes with a sample, and the divergence in nats, >= 0.
+
+    Raises:
+        UsageError: NaN, or no samples.
+    """
+    p = as_features(probabilities, "the probabilities")
+    shares = np.bincount(p.argmax(axis=1), minlength=p.shape[1]) / len(p)
+    covered = shares[shares > 0]
+    return float(len(covered)), float(covered @ np.log(covered * p.shape[1]))
+
+
 def mode_coverage(
     samples: object, modes: object, std: float, *, weights: object | None = None
 ) -> dict[str, float]:

@@ -51,6 +51,7 @@ SPACES = {
     "dinov2_vitl14": Space("dinov2_vitl14", 3, resize="resize_like_pillow"),
     "mnist_classifier": Space("mnist_classifier", 1, classes=True),
     "fashion_classifier": Space("fashion_classifier", 1, classes=True),
+    "stacked_mnist": Space("mnist_classifier", 3, classes=True, resize="without_frame"),
     "pixels": Space(None, None, resize=None),
     "points": Space(None, None, points=True, resize=None),
 }
@@ -133,7 +134,8 @@ def _network(name: str) -> Callable[[np.ndarray], Embedding]:
 
     network, resize = SPACES[name].network, SPACES[name].resize
     if network in classifier.SPACES.values():
-        model = networks.grey_classifier(classifier.load(network))
+        build = networks.three_digits if name == "stacked_mnist" else networks.grey_classifier
+        model = build(classifier.load(network))
     else:
         build = getattr(networks, network, networks.vision_transformer)
         model = build(weights.load(network))

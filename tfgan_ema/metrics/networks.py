@@ -190,6 +190,28 @@ def vision_transformer(weights: Weights) -> keras.Model:
     return _load(keras.Model(images, norm(x, "norm")[:, 0], name="vision_transformer"), weights)
 
 
+def three_digits(weights: Weights) -> keras.Model:
+    """`grey_classifier` of the digits on each colour of an image of StackedMNIST.
+
+    Maps float32 images ``[n, 28, 28, 3]`` of 0..255 to (features ``[n, 384]``, probabilities of the
+    numbers that the three digits make ``[n, 1000]``).
+    """
+    digits = grey_classifier(weights)
+    images = keras.Input((28, 28, 3), dtype="float32")
+    colours = [digits(images[..., colour : colour + 1]) for colour in range(3)]
+    features, probabilities = zip(*colours, strict=True)
+    numbers = ops.einsum("ni,nj,nk->nijk", *probabilities)
+    outputs = [ops.concatenate(features, -1), ops.reshape(numbers, (-1, 1000))]
+    return keras.Model(images, outputs, name="three_digits")
+
+
+def without_frame(images, size: int):
+    """MNIST's images of 32 pixels without the frame that made them so large; others by `resize`."""
+    if images.shape[1:3] == (32, 32) and size == 28:
+        return images[:, 2:-2, 2:-2]
+    return resize(images, size)
+
+
 def resize_like_tf1(images, size: int):
     """Bilinear resizing whose corners lie as in TensorFlow 1, on which FID's features depend.
 
