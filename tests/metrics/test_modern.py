@@ -89,9 +89,9 @@ def test_vendi_influences_are_derivatives(shape, rng):
     moved = vendi.vendi_influence(rows)
     moved = (moved - moved.mean()) / len(rows)
     for i in range(3):  # doubling each sample but one twice is a small change of its weight
-        many = np.vstack([np.repeat(rows, 50, axis=0), rows[i : i + 1]])
-        change = 50 * (metrics.vendi_score(many) - metrics.vendi_score(rows))
-        assert change == pytest.approx(moved[i], abs=0.05 * np.abs(moved).max())
+        many = np.vstack([np.repeat(rows, 500, axis=0), rows[i : i + 1]])
+        change = 500 * (metrics.vendi_score(many) - metrics.vendi_score(rows))
+        assert change == pytest.approx(moved[i], abs=0.03 * np.abs(moved).max())
 
 
 def test_likelihood_divergence_punishes_noise_and_copies(rng):

@@ -100,6 +100,8 @@ def _evaluate(values: command.Flags, words: list[str]) -> None:
         print("\n".join(METRICS))
         return
     targets = _targets(values, words)
+    if values.held_out and not any(name.startswith("fld_") for name in values.metrics):
+        raise UsageError(f"--held_out={values.held_out} belongs to --metrics=fld_SPACE.")
     if values.plot and not values.truncation:
         raise UsageError("--plot draws truncation curves: give --truncation=0.3,0.5,1 too.")
     for name in ("out", "plot", "save_reference"):
