@@ -7,11 +7,12 @@ points to one fixed set of real ones.
 
 The variance within a seed is that of drawing; the variance between the seeds' means, less that of
 drawing over the number of draws, is that of training. The stated error is the one that
-`tfgan-ema evaluate` prints, without drawing again. Whether averaging shrinks the variance over seeds is Pitman's test:
-for paired values of equal variance, sum and difference are uncorrelated. It is done on logarithms,
-so that a smaller mean alone does not count. What one, three and five seeds can tell is the
-difference between two recipes that a z-test at 5 % finds with a chance of 80 %, had both the
-variance that was found here.
+`tfgan-ema evaluate` prints, without drawing again.
+
+Whether averaging shrinks the variance over seeds is Pitman's test: for paired values of equal
+variance, sum and difference are uncorrelated. It is done on logarithms, so that a lower mean alone
+does not count. What one, three and five seeds can tell is the difference between two recipes that a
+z-test at 5 % finds with a chance of 80 %, had both the variance that was found here.
 """
 
 from collections.abc import Sequence
