@@ -191,10 +191,12 @@ def _reference(
     values: command.Flags, kind: str, targets: list[str]
 ) -> tuple[str | Source | None, str | None, str]:
     """The reference, what it is called, and its split: by default a run's training set."""
-    if values.reference or kind != "run":
-        return values.reference, values.reference, values.split
     from tfgan_ema import runs
+    from tfgan_ema.metrics import METRICS
 
+    metrics = [METRICS[name] for name in values.metrics if name in METRICS]
+    if values.reference or kind != "run" or not any(metric.reference for metric in metrics):
+        return values.reference, values.reference, values.split
     first, *others = (runs.read_run(target) for target in targets)
     command.given(values, ("split",), "belongs to --reference, and none is given")
     for target, other in zip(targets[1:], others, strict=True):

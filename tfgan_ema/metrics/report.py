@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,7 @@ class Measured:
         """
         if self.bias is None:
             return ""
-        if self.bias != self.bias:
+        if math.isnan(self.bias):
             return f"{self.count} samples are too few to tell how much is due to their number"
         if abs(self.bias) <= max(TOLERATED * abs(self.value), 2 * (self.error or 0.0)):
             return ""
@@ -63,7 +63,7 @@ class Measured:
         return {
             "value": self.value,
             "error": self.error,
-            "bias": None if self.bias is None or self.bias != self.bias else self.bias,
+            "bias": None if self.bias is None or math.isnan(self.bias) else self.bias,
             "warning": self.warning or None,
             "count": self.count,
             "reference_count": self.reference_count,
@@ -80,31 +80,29 @@ def measure(metric: Metric, samples: Statistics, known: Any) -> dict[str, Measur
     """
     samples = metric.first(samples)
     scores = metric(samples, known)
-    halves = _halves(metric, samples, known)
+    halved = _halved(metric, samples, known)
     reference = known[0] if metric.reference == "held_out" else known
     return {
         name: Measured(
-            score.value,
-            metric.space,
-            samples.count,
-            reference.count if metric.compares else None,
-            score.spread and score.spread(),
-            # A deviation over subsets or splits is a matter of their size.
-            halves
-            and (None if name.endswith("_std") else sum(h[name] for h in halves) / 2 - score.value),
+            value=score.value,
+            space=metric.space,
+            count=samples.count,
+            reference_count=reference.count if metric.compares else None,
+            spread=score.spread and score.spread(),
+            bias=halved[name] - score.value if name in halved else None,
         )
         for name, score in scores.items()
     }
 
 
-def _halves(metric: Metric, samples: Statistics, known: Any) -> list[Mapping[str, float]] | None:
-    """The scores of either half of the samples; NaN where they are too few."""
-    if not metric.halved:
-        return None
+def _halved(metric: Metric, samples: Statistics, known: Any) -> dict[str, float]:
+    """The mean scores of both halves of the samples, NaN where they are too few.
+
+    Deviations over subsets or splits are left out, as they are a matter of the size of those.
+    """
+    names = [name for name in metric.results if metric.halved and not name.endswith("_std")]
     try:
-        return [
-            {name: score.value for name, score in metric(half, known).items()}
-            for half in samples.halves()
-        ]
+        halves = [metric(half, known) for half in samples.halves()] if names else []
     except UsageError:
-        return [dict.fromkeys(metric.results, float("nan"))] * 2
+        return dict.fromkeys(names, math.nan)
+    return {name: sum(half[name].value for half in halves) / 2 for name in names}
