@@ -80,8 +80,10 @@ def measure(folder: Path, progress: Progress, **options: Any) -> list[Row]:
     truth = ring(10_000, seed=1, sigma=SIGMA)[0].astype(np.float64)
     rows = []
     for draw in range(o.draws):
-        latent = np.random.default_rng(draw).standard_normal((o.count, 2), np.float32)
-        for column, made in points.samples(gan, latent).items():
+        random = np.random.default_rng((draw, o.seeds[0]))  # other latents for each seed
+        latent = random.standard_normal((len(o.seeds) * o.count, 2), np.float32)
+        for column, average in points.columns(gan).items():
+            made = gan.generate(latent, average=average).reshape(len(o.seeds), o.count, 2)
             for seed, generated in zip(o.seeds, made.astype(np.float64), strict=True):
                 scores = _scores(generated, truth)
                 rows.append({"seed": seed, "generator": column, "draw": draw, **scores})
