@@ -324,20 +324,6 @@ def class_names(workdir: str | os.PathLike) -> list[str] | None:
     return read_run(workdir)["data"].get("class_names")
 
 
-def training_set(workdir: str | os.PathLike) -> Source:
-    """The data that a run was trained on.
-
-    Raises:
-        UsageError: the run was trained from Python, or its data are gone.
-    """
-    run = read_run(workdir)
-    if run["config"] is None:
-        raise UsageError(
-            f"{workdir} was trained on {run['data']['name']}: give a reference to score against."
-        )
-    return load_source(ConfigDict(run["config"]), run["data"]["name"])
-
-
 def load_run(workdir: str | os.PathLike, step: int | None = None) -> GAN:
     """The GAN of a work directory with the weights of a checkpoint, by default the latest.
 

@@ -193,6 +193,7 @@ def _reference(
     """The reference, what it is called, and its split: by default a run's training set."""
     from tfgan_ema import runs
     from tfgan_ema.metrics import METRICS
+    from tfgan_ema.training import training_set
 
     metrics = [METRICS[name] for name in values.metrics if name in METRICS]
     if values.reference or kind != "run" or not any(metric.reference for metric in metrics):
@@ -204,7 +205,7 @@ def _reference(
             raise UsageError(
                 f"{targets[0]} and {target} were trained on different data: give a --reference."
             )
-    source = runs.training_set(targets[0])
+    source = training_set(targets[0])
     return source, source.name, first["config"]["data"]["split"]
 
 

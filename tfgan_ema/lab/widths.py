@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from tfgan_ema import GAN, checkpoint, files, posthoc, profiles, runs
 from tfgan_ema.metrics import Evaluator
 from tfgan_ema.records import Table
+from tfgan_ema.training import training_set
 
 SWEPT = "made_of_snapshots"  # the generator of a row; other rows are of the run's own averages
 
@@ -50,7 +51,7 @@ def sweep(
     wanted = [(step, sigma) for step in steps or [last] for sigma in widths]
     first = posthoc.synthesise(workdir, widths[0], wanted[0][0])  # an error before work is done
     gan = runs.load_run(workdir)
-    evaluator = Evaluator(metrics, reference or runs.training_set(workdir), samples=samples)
+    evaluator = Evaluator(metrics, reference or training_set(workdir), samples=samples)
     later = posthoc.kept(workdir)
     own = [average.name for average in gan.averages if average.name not in later]
     average = posthoc.add(gan, SWEPT, first, workdir)
