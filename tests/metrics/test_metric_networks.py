@@ -139,7 +139,7 @@ def test_pillow_smooths_what_it_shrinks(rng):
     checks = np.indices((64, 64)).sum(axis=0)[None, ..., None] % 2 * np.float32(255)
     shrunk = networks.resize_like_pillow(checks, 16)
     np.testing.assert_allclose(shrunk[:, 2:-2, 2:-2], 127.5, atol=2)
-    assert networks.resize_like_tf1(checks, 16).std() in (0, pytest.approx(127.5))
+    assert np.ptp(networks.resize_like_tf1(checks, 16)) == 0  # takes every fourth pixel
     grown = networks.resize_like_pillow(255 * rng.integers(0, 2, (2, 8, 8, 3)), 20)
     assert (grown.shape, grown.min(), grown.max()) == ((2, 20, 20, 3), 0, 255)  # it would overshoot
 
