@@ -103,8 +103,8 @@ def outline(config: ConfigDict, name: str | None = None) -> Source:
         image, label = catalog.image_and_label(built)
         features = built.info.features
         shape, names = features[image].shape, label and tuple(features[label].names)
-    elif kind in sets.SETS:
-        shape, names = sets.SETS[kind].shape, sets.SETS[kind].class_names
+    elif kind in (*sets.SETS, *sets.BUILT_OF):
+        shape, names = sets.form(kind)
     size = _image_size(config, name) or shape[0]
     if size is None:
         return load_source(config, name)  # which asks for a size

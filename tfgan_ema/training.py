@@ -162,6 +162,20 @@ def _fit(gan: GAN, batches: Any, steps: int, workdir: Path, watching: list[Callb
     return 0
 
 
+def training_set(workdir: str | os.PathLike) -> Source:
+    """The data that a run was trained on.
+
+    Raises:
+        UsageError: the run was trained from Python, or its data are gone.
+    """
+    run = runs.read_run(workdir)
+    if run["config"] is None:
+        raise UsageError(
+            f"{workdir} was trained on {run['data']['name']}: give a reference to score against."
+        )
+    return runs.load_source(ConfigDict(run["config"]), run["data"]["name"])
+
+
 def _parts(
     config: ConfigDict, source: Source, strategy: Any, load: Callable[..., Source]
 ) -> tuple[GAN, int | None, Evaluator | None]:

@@ -14,7 +14,8 @@ from scipy import stats
 from sklearn.datasets import load_digits
 
 from tfgan_ema import data
-from tfgan_ema.data import idx
+from tfgan_ema.data import idx, sets
+from tfgan_ema.data.source import Source
 from tfgan_ema.errors import UsageError
 
 
@@ -192,3 +193,24 @@ def test_bad_requests_are_one_line(name, arguments, words, tmp_path):
         data.load(name, data_dir=tmp_path, **arguments)
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_stacked_mnist_has_a_digit_in_each_colour(monkeypatch, rng):
+    pixels, labels = rng.integers(0, 256, (50, 28, 28, 1), dtype=np.uint8), np.arange(50) % 10
+    monkeypatch.setattr(
+        sets, "load", lambda name, split, size, channels, root: Source(name, pixels, labels, 10)
+    )
+    source = data.load("stacked_mnist", split="test")
+    assert (source.shape, source.count, source.num_classes) == ((28, 28, 3), 50, 1000)
+    for colour, place in enumerate((100, 10, 1)):
+        found = [
+            np.flatnonzero((pixels[..., 0] == image[..., colour]).all(axis=(1, 2))).item()
+            for image in source.samples
+        ]
+        assert sorted(found) == list(range(50))
+        assert found != sorted(found)
+        np.testing.assert_array_equal(source.labels // place % 10, labels[found])
+    assert source.class_names[source.labels[0]] == f"{source.labels[0]:03d}"
+    np.testing.assert_array_equal(data.load("stacked_mnist").samples, source.samples)
+    with pytest.raises(UsageError, match="split of 'stacked_mnist'"):
+        data.load("stacked_mnist", split="validation")

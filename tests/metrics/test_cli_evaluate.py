@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from tfgan_ema import data
@@ -14,20 +15,26 @@ def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("TFGAN_EMA_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def trained(workdir, **changes):
     """A run of two steps on digits, with a truncatable latent."""
     import tensorflow as tf
 
     from configs import quickstart
-    from tfgan_ema.runs import load_run
     from tfgan_ema.training import train
 
     config = quickstart.get_config()
     config.update(steps=2, batch_size=8)
     config.data.name, config.network.width = "digits", 0.0625
-    workdir = tmp_path_factory.mktemp("runs") / "digits"
+    config.update(changes)
     train(config, workdir, tf.distribute.get_strategy())
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    from tfgan_ema.runs import load_run
+
+    workdir = trained(tmp_path_factory.mktemp("runs") / "digits-0")
     return workdir, load_run(workdir)
 
 
@@ -50,7 +57,8 @@ def test_a_folder_against_a_data_set(folder, tmp_path, capsys):
         f"--out={out}", "--reference_count=1000",
     )  # fmt: skip
     assert code == 0
-    printed = capsys.readouterr().out
+    printed, said = capsys.readouterr()
+    assert said.count("fd_pixels: 40 samples are too few: half of them change") == 1
     report = json.loads(out.read_text())
     (scores,) = report["results"]
     assert list(scores) == ["fd_pixels", "precision_pixels", "recall_pixels"]
@@ -121,7 +129,8 @@ def test_curves_are_drawn(tmp_path):
         (["--samples={folder}", "--referense=digits"], "referense"),
         (["--samples={folder}", "--save_reference={empty}"], "--save_reference="),
         (["--samples=digits", "--truncation=1", "--plot=/dev/null/x.png"], "--plot=/dev"),
-        (["{folder}"], "flags only"),
+        (["{folder}"], "is no run: expected work directories"),
+        (["--samples=digits", "{run}"], "give one of them"),
         (["--samples={empty}", "--reference=digits"], "no images"),
     ],
 )
@@ -152,7 +161,7 @@ def test_a_run_is_scored_along_truncation(run, tmp_path, capsys):
     assert [row["truncation"] for row in rows] == [0.3, 1]
     printed = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert printed[0] == ["truncation", "0.3", "1"]
-    assert printed[1] == ["fd_pixels", *(f"{row['fd_pixels']:.6g}" for row in rows)]
+    assert printed[1][1::3] == [f"{row['fd_pixels']:.6g}" for row in rows]
     assert png.exists()
     from tfgan_ema.metrics import Evaluator
 
@@ -180,6 +189,49 @@ def test_raw_generator_and_exported_model(run, tmp_path):
         scores[name] = json.loads(out.read_text())["results"][0]["fd_pixels"]
     assert scores["exported"] == scores["average"]
     assert scores["raw"] != scores["average"]
+
+
+def test_all_generators_of_a_run_against_its_training_set(run, tmp_path, capsys):
+    workdir, gan = run
+    out = tmp_path / "scores.json"
+    names = "--metrics=fd_pixels,authenticity_pixels"
+    assert command(workdir, "--average=all", "--count=60", names, f"--out={out}") == 0
+    report = json.loads(out.read_text())
+    names = ["raw", *(average.name for average in gan.averages)]
+    assert [row["average"] for row in report["results"]] == names
+    first = report["scores"][0]
+    assert (first["reference"], first["split"]) == ("digits", "train")
+    assert (first["count"], first["reference_count"]) == (60, 1797)
+    assert (first["space"], first["resize"]) == ("pixels", None)
+    raw, averaged = (row["fd_pixels"] for row in report["results"][:2])
+    change = report["differences"][0]
+    assert change["difference"] == pytest.approx(averaged - raw)
+    errors = [each["error"] for each in report["scores"] if each["metric"] == "fd_pixels"]
+    assert 0 < change["error"] < np.hypot(*errors[:2])  # equal latents: less than independent ones
+    assert "Differences on the same latents" in capsys.readouterr().out
+
+
+def test_runs_of_several_seeds(run, tmp_path, capsys):
+    first, _ = run
+    for seed in (1, 2):
+        trained(first.parent / f"digits-{seed}", seed=seed)
+    trained(first.parent / "other-0", loss={"kind": "hinge"})
+    out = tmp_path / "scores.json"
+    words = [first.parent / "digits-*", first.parent / "other-0", "--average=all", "--count=40"]
+    assert command(*words, "--metrics=fd_pixels", f"--out={out}") == 0
+    report = json.loads(out.read_text())
+    row = report["groups"][0]
+    values = [each["value"] for each in report["scores"] if each["average"] == "raw"][:3]
+    assert (row["runs"], row["seeds"]) == (3, [0, 1, 2])
+    assert row["mean"] == pytest.approx(np.mean(values))
+    assert row["spread"] == pytest.approx(np.std(values, ddof=1))
+    assert row["training"] ** 2 <= row["spread"] ** 2
+    assert len(report["groups"]) == 4  # two configurations, two generators
+    (test,) = report["tests"]  # one run of the other configuration allows none
+    assert test["paired"]
+    printed = capsys.readouterr().out
+    assert "of training" in printed
+    assert "t-test, paired by seed" in printed
 
 
 def test_a_run_without_checkpoint_is_no_empty_result(tmp_path, capsys):

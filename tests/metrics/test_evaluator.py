@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import subprocess
 import sys
 
@@ -55,8 +56,9 @@ def test_only_the_2015_inception_is_called_fid():
         assert metrics.METRICS[name].space == "inception"
     for name, metric in metrics.METRICS.items():
         if metric.space not in ("inception", "points"):
-            assert metric.space in name
-            assert not name.startswith(("fid", "kid"))
+            assert metric.space.removeprefix("inception_") in name
+            assert not re.fullmatch("(fid|kid|mind)(_infinity|_interval)?", name)
+    assert {"fid_clean", "kid_clean", "mind_clean", "fid_clean_infinity"} <= metrics.METRICS.keys()
 
 
 def test_scores_are_those_of_the_pure_functions(source, images, rng):

@@ -122,6 +122,28 @@ def test_classifier_knows_digits_it_never_saw():
     assert np.mean(probabilities.argmax(axis=1) == labels) > 0.8
 
 
+def test_stacked_digits_are_classified_one_by_one(rng):
+    images = rng.integers(0, 256, (4, 28, 28, 3), dtype=np.uint8)
+    computed, numbers = features.embed("stacked_mnist", images)
+    each = [features.embed("mnist_classifier", images[..., i : i + 1]) for i in range(3)]
+    expected = np.concatenate([part for part, _ in each], axis=1)
+    np.testing.assert_allclose(computed, expected, atol=1e-5)
+    digits = np.stack([p.argmax(axis=1) for _, p in each])
+    np.testing.assert_array_equal(numbers.argmax(axis=1), [100, 10, 1] @ digits)
+    np.testing.assert_allclose(numbers.sum(axis=1), 1, atol=1e-4)
+    framed = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    np.testing.assert_allclose(features.embed("stacked_mnist", framed)[0], computed, atol=1e-5)
+
+
+def test_pillow_smooths_what_it_shrinks(rng):
+    checks = np.indices((64, 64)).sum(axis=0)[None, ..., None] % 2 * np.float32(255)
+    shrunk = networks.resize_like_pillow(checks, 16)
+    np.testing.assert_allclose(shrunk[:, 2:-2, 2:-2], 127.5, atol=2)
+    assert np.ptp(networks.resize_like_tf1(checks, 16)) == 0  # takes every fourth pixel
+    grown = networks.resize_like_pillow(255 * rng.integers(0, 2, (2, 8, 8, 3)), 20)
+    assert (grown.shape, grown.min(), grown.max()) == ((2, 20, 20, 3), 0, 255)  # it would overshoot
+
+
 @pytest.mark.parametrize("batch", [5, 2])
 def test_short_batches_give_the_same_features(batch, rng):
     images = rng.integers(0, 256, (5, 28, 28, 1), dtype=np.uint8)

@@ -1,22 +1,29 @@
 """usage: tfgan-ema evaluate --samples=DIR|SAVEDMODEL|WORKDIR|DATASET
                           --reference=DATASET|DIR|stats.npz --metrics=fid,kid,...
+       tfgan-ema evaluate WORKDIR WORKDIR ... --metrics=fid,kid,...
 
 Scores a folder of images, an exported model, a trained run or a data set against a reference, and
-prints a table. `--metrics=list` prints the names of the metrics. With --truncation=0.3,0.5,1 a run
-is scored at each threshold of its truncated latent, and --plot draws the curves.
+prints a table, with the standard error of drawing the samples. `--metrics=list` prints the names of
+the metrics. With --truncation=0.3,0.5,1 a run is scored at each threshold of its truncated latent,
+and --plot draws the curves. --average=all scores a run's raw generator and each of its averages on
+the same latents, with their differences.
+
+Of several runs, which may be given as a pattern such as 'runs/ring-*', it also prints the mean and
+the spread over the seeds of training, and tests of the differences between averages and between
+configurations.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import glob
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfgan_ema import __version__, command, files
-from tfgan_ema.cli import tables
 from tfgan_ema.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +38,19 @@ FLAGS = command.new_flags(
         "What is scored (see above). Exported models and runs are programs: give only those whose "
         "origin you trust. Images are data.",
     ),
-    ("reference", str, None, "Data set, folder of images or statistics file."),
+    (
+        "reference",
+        str,
+        None,
+        "Data set, folder of images or statistics file (default: the training set of a run).",
+    ),
+    (
+        "held_out",
+        str,
+        None,
+        "Images that were not trained on, for fld: data set, folder or statistics file (default: "
+        "the split `test` of the reference).",
+    ),
     ("metrics", list, ["fid"], "Names of metrics, or `list` to print them."),
     (
         "count",
@@ -61,7 +80,7 @@ FLAGS = command.new_flags(
         "Number of samples drawn at a time; another number draws other samples.",
     ),
     ("seed", command.whole(0, 2**63 - 1), 0, "Seed of the samples."),
-    ("average", str, "0", "Index or name of a run's average, or `raw`."),
+    ("average", str, "0", "Index or name of a run's average, `raw`, or `all`."),
     ("step", command.whole(0), None, "Step of a run's checkpoint (default: the latest)."),
     ("truncation", list, [], "Thresholds of a run's truncated normal latent."),
     ("device", str, "auto", "Where the metrics' networks run: cpu, gpu, tpu, or such as gpu:1."),
@@ -72,66 +91,141 @@ FLAGS = command.new_flags(
 )
 
 
-def _evaluate(values: command.Flags, positional: list[str]) -> None:
+def _evaluate(values: command.Flags, words: list[str]) -> None:
+    from tfgan_ema.cli import scores
     from tfgan_ema.metrics import METRICS, Evaluator
     from tfgan_ema.metrics.evaluator import MIXTURES
 
-    command.no_words(positional)
     if values.metrics == ["list"]:
         print("\n".join(METRICS))
         return
-    if not values.samples:
-        raise UsageError("--samples is missing: a folder of images, an exported model or a run.")
+    targets = _targets(values, words)
+    if values.held_out and not any(name.startswith("fld_") for name in values.metrics):
+        raise UsageError(f"--held_out={values.held_out} belongs to --metrics=fld_SPACE.")
     if values.plot and not values.truncation:
         raise UsageError("--plot draws truncation curves: give --truncation=0.3,0.5,1 too.")
     for name in ("out", "plot", "save_reference"):
         command.check_output(name, values[name].value)
-    if "modes" in values.metrics and values.reference not in MIXTURES:
+    kind = _kind(values, targets)
+    reference, shown, split = _reference(values, kind, targets)
+    if "modes" in values.metrics and shown not in MIXTURES:
         raise UsageError(f"--metrics=modes: give --reference={' or '.join(MIXTURES)}.")
-    kind, path = _kind(values), Path(values.samples)
     command.start_engine()
     evaluator = Evaluator(
         values.metrics,
-        values.reference,
+        reference,
         samples=values.count or (None if kind == "set" else 10_000),
         reference_samples=values.reference_count,
         batch=values.batch,
         seed=values.seed,
-        split=values.split,
+        split=split,
+        held_out=values.held_out or _unseen(values, shown),
         device=values.device,
         data_dir=values.data_dir,
         progress=True,
     )
-    scored = {"run": _run, "model": _model, "set": _set}[kind](values, path)
-    rows = [settings | evaluator(samples) for settings, samples in scored]
-    tables.print_table([[name, *(f"{row[name]:.6g}" for row in rows)] for name in rows[0]])
+    generators = {"run": _run, "model": _model, "set": _set}[kind]
+    scored = [
+        scores.Scored(target, settings, evaluator.measure(sampler))
+        for target in targets
+        for settings, sampler in generators(values, Path(target))
+    ]
+    differences = scores.differences(scored)
+    report = {
+        "version": __version__,
+        "samples": targets[0] if len(targets) == 1 else targets,
+        "count": max(score.count for score in scored[0].scores.values()),
+        "seed": values.seed,
+        "batch": values.batch,
+        "reference": shown,
+        "reference_split": split,
+        "reference_count": max(s.reference_count or 0 for s in scored[0].scores.values()) or None,
+        "results": [each.values for each in scored],
+        "scores": scores.entries(scored, shown, split),
+        "differences": differences,
+    }
+    if len(targets) == 1:
+        scores.show(scored, f"{shown}, {split}")
+        if differences:
+            scores.show_differences(differences)
+    else:
+        from tfgan_ema.lab import seeds
+
+        report |= seeds.summary(scored)
+        scores.show_runs(scored, report, f"{shown}, {split}")
     if values.save_reference:
         evaluator.save_reference(values.save_reference)
     if values.out:
-        report = {
-            "version": __version__,
-            "samples": values.samples,
-            "count": evaluator.samples or scored[0][1].count,
-            "seed": values.seed,
-            "batch": values.batch,
-            "reference": values.reference,
-            "reference_split": values.split,
-            "reference_count": values.reference_count,
-            "results": rows,
-        }
         files.write_text(values.out, json.dumps(report, indent=1) + "\n")
     if values.plot:
         from tfgan_ema.lab.reports.curves import save_truncation_curves
 
-        save_truncation_curves(rows, values.plot)
+        save_truncation_curves([each.values for each in scored], values.plot)
 
 
-def _kind(values: command.Flags) -> str:
+def _targets(values: command.Flags, words: list[str]) -> list[str]:
+    """What is scored: `--samples`, or the runs that the words name."""
+    if not words:
+        if not values.samples:
+            raise UsageError(
+                "--samples is missing: a folder of images, an exported model or a run."
+            )
+        return [values.samples]
+    if values.samples:
+        raise UsageError(f"--samples={values.samples} beside {words[0]!r}: give one of them.")
+    found = [path for word in words for path in sorted(glob.glob(word)) or [word]]
+    for path in found:
+        if not (Path(path) / "run.json").exists():
+            raise UsageError(
+                f"{path!r} is no run: expected work directories of `tfgan-ema train`; name other "
+                "samples with --samples."
+            )
+        if found.count(path) > 1:
+            raise UsageError(f"{path!r} is given twice: name each run once.")
+    if len(found) > 1 and (values.truncation or values.plot):
+        raise UsageError("--truncation belongs to one run: several are given.")
+    return found
+
+
+def _reference(
+    values: command.Flags, kind: str, targets: list[str]
+) -> tuple[str | Source | None, str | None, str]:
+    """The reference, what it is called, and its split: by default a run's training set."""
+    from tfgan_ema import runs
+    from tfgan_ema.metrics import METRICS
+    from tfgan_ema.training import training_set
+
+    metrics = [METRICS[name] for name in values.metrics if name in METRICS]
+    if values.reference or kind != "run" or not any(metric.reference for metric in metrics):
+        return values.reference, values.reference, values.split
+    first, *others = (runs.read_run(target) for target in targets)
+    command.given(values, ("split",), "belongs to --reference, and none is given")
+    for target, other in zip(targets[1:], others, strict=True):
+        if _trained_on(other) != _trained_on(first):
+            raise UsageError(
+                f"{targets[0]} and {target} were trained on different data: give a --reference."
+            )
+    source = training_set(targets[0])
+    return source, source.name, first["config"]["data"]["split"]
+
+
+def _unseen(values: command.Flags, shown: str | None) -> str | None:
+    """The set whose split ``test`` a run has not seen, if its training set has a name."""
+    return None if values.reference or ":" in (shown or ":") else shown
+
+
+def _trained_on(run: dict) -> tuple:
+    return run["data"]["name"], run["data"]["shape"], run["config"] and run["config"]["data"]
+
+
+def _kind(values: command.Flags, targets: list[str]) -> str:
     """What is scored: a ``run``, a ``model`` or a ``set``; refuses flags that belong to another."""
-    path = Path(values.samples)
+    path = Path(targets[0])
     if (path / "run.json").exists():
         kind = "run"
         _thresholds(values)
+        if values.average == "all" and values.truncation:
+            raise UsageError("--average=all with --truncation: give one of them.")
     else:
         kind = "model" if (path / "saved_model.pb").exists() else "set"
         belong = f"belongs to the work directory of `tfgan-ema train`: --samples={path} is none"
@@ -172,6 +266,9 @@ def _run(values: command.Flags, workdir: Path) -> list[tuple[dict, Sampler]]:
 
     thresholds = _thresholds(values)
     gan = load_run(workdir, values.step)
+    if values.average == "all":
+        names = ["raw", *(average.name for average in gan.averages)]
+        return [({"average": n}, functools.partial(gan.sample, average=n)) for n in names]
     average = command.average(values.average)
     gan.average(average)  # an unknown one is refused at once
     sample = functools.partial(gan.sample, average=average)

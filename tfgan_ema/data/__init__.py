@@ -39,6 +39,7 @@ __all__ = [
 
 MIXTURES = {"ring": mixtures.ring, "grid": mixtures.grid}
 _OTHERS = (
+    ("stacked_mnist", "28x28x3", "60000 train + 10000 test", "1000", "-", "three digits of MNIST"),
     ("digits", "8x8x1", "1797 train", "10", "-", "bundled with scikit-learn"),
     ("ring", "2", "50000 train", "8", "-", "8 Gaussians on a circle, drawn from a seed"),
     ("grid", "2", "50000 train", "16", "-", "4x4 Gaussians, drawn from a seed"),
@@ -50,7 +51,7 @@ _OTHERS = (
 
 def names() -> list[str]:
     """The names that `load` knows, besides ``folder:PATH``, ``idx:PATH`` and ``tfds:NAME``."""
-    return sorted([*sets.SETS, *MIXTURES, "digits"])
+    return sorted([*sets.SETS, *sets.BUILT_OF, *MIXTURES, "digits"])
 
 
 def load(
@@ -97,6 +98,8 @@ def load(
         source = Source(name, points, modes, int(modes.max()) + 1)
     elif name in sets.SETS:
         source = sets.load(name, part.split, image_size, channels, root)
+    elif name == sets.STACKED:
+        source = sets.stacked(part.split, image_size, channels, root)
     elif name == "digits":
         source = _resident(name, _digits(), image_size, channels)
         source = dataclasses.replace(source, class_names=tuple("0123456789"))
@@ -126,8 +129,9 @@ def check(name: str, split: str = "train") -> splits.Part:
     if not isinstance(split, str) or not split:
         raise UsageError(f"split {split!r}: expected a name, such as 'train' or 'test'.")
     part = splits.parse(split)
-    if kind in sets.SETS and part.split not in sets.SETS[kind].splits:
-        raise unknown(f"split of {name!r}", part.split, sets.SETS[kind].splits)
+    kept = sets.SETS.get(sets.BUILT_OF.get(kind, kind))
+    if kept and part.split not in kept.splits:
+        raise unknown(f"split of {name!r}", part.split, kept.splits)
     if part.split != "train" and kind in (*MIXTURES, "digits", "folder"):
         raise UsageError(f"data set {name!r} has no split {part.split!r}, only 'train'.")
     path = Path(argument).expanduser()
@@ -158,7 +162,7 @@ def on_disk(name: str, data_dir: str | Path | None = None) -> bool:
     root = cache_dir(data_dir)
     if name.startswith("tfds:"):
         return catalog.on_disk(name.removeprefix("tfds:"), root)
-    return name not in sets.SETS or sets.folder(name, root).is_dir()
+    return name not in (*sets.SETS, *sets.BUILT_OF) or sets.folder(name, root).is_dir()
 
 
 def describe(data_dir: str | Path | None = None) -> list[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""CIFAR-10, Fashion-MNIST and MNIST: fetched once, verified, kept in the cache.
+"""CIFAR-10, Fashion-MNIST and MNIST: fetched once, verified, kept in the cache; StackedMNIST.
 
 A set is the same on every machine, whatever way it came: its records are stored in the order of
 their SHA-256, so batch i is the same too, and the checksum below is over all of them. The order
@@ -92,6 +92,17 @@ SETS = {
 }  # fmt: skip
 
 
+STACKED = "stacked_mnist"
+BUILT_OF = {STACKED: "mnist"}  # what a set is made of that is not kept itself
+
+
+def form(name: str) -> tuple[tuple[int, int, int], tuple[str, ...]]:
+    """The shape of a set's images and the names of its classes; nothing is read."""
+    if name == STACKED:
+        return (28, 28, 3), tuple(f"{mode:03d}" for mode in range(1000))
+    return SETS[name].shape, SETS[name].class_names
+
+
 def digest(samples: np.ndarray, labels: np.ndarray) -> tuple[str, np.ndarray]:
     """SHA-256 of a set of uint8 images and labels whatever their order, and the stored order.
 
@@ -106,8 +117,8 @@ def digest(samples: np.ndarray, labels: np.ndarray) -> tuple[str, np.ndarray]:
 
 
 def folder(name: str, root: Path) -> Path:
-    """Where the cache keeps a set."""
-    return root / "data" / name
+    """Where the cache keeps a set, or what it is built of."""
+    return root / "data" / BUILT_OF.get(name, name)
 
 
 def fetch(name: str, data_dir: str | Path | None = None) -> Path:
@@ -125,6 +136,7 @@ def fetch(name: str, data_dir: str | Path | None = None) -> Path:
         Unavailable: every way failed; the message gives the reasons and the alternatives.
     """
     root = cache.cache_dir(data_dir)
+    name = BUILT_OF.get(name, name) if isinstance(name, str) else name
     if isinstance(name, str) and name.startswith("tfds:"):
         return Path(catalog.builder(name.removeprefix("tfds:"), root).data_dir)
     if name not in [*SETS]:
@@ -183,3 +195,18 @@ def load(name: str, split: str, image_size: int | None, channels: int | None, ro
         key, shape = [name, split, image_size, channels], (image_size, image_size, channels)
         samples, labels, _ = store.prepared(root, key, records, len(samples), shape)
     return Source(name, samples, labels, len(this.class_names), this.class_names)
+
+
+def stacked(split: str, image_size: int | None, channels: int | None, root: Path) -> Source:
+    """StackedMNIST (Metz et al. 2017): three digits of MNIST as the colours of an image.
+
+    As many images as MNIST has, each of whose colours goes through its digits in a random order of
+    its own, always the same. The class is the number that the digits of red, green and blue make.
+    """
+    digits = load("mnist", split, image_size, 1, root)
+    orders = [np.random.RandomState(colour).permutation(digits.count) for colour in range(3)]
+    samples = np.concatenate([digits.samples[order] for order in orders], axis=-1)
+    labels = sum(digits.labels[o] * 10**place for o, place in zip(orders, (2, 1, 0), strict=True))
+    names = form(STACKED)[1]
+    channels = channels or 3
+    return Source(STACKED, images.to_channels(samples, channels), labels, len(names), names)

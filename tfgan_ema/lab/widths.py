@@ -8,12 +8,11 @@ from typing import Any
 
 from keras import ops
 from matplotlib.figure import Figure
-from ml_collections import ConfigDict
 
 from tfgan_ema import GAN, checkpoint, files, posthoc, profiles, runs
-from tfgan_ema.errors import UsageError
 from tfgan_ema.metrics import Evaluator
 from tfgan_ema.records import Table
+from tfgan_ema.training import training_set
 
 SWEPT = "made_of_snapshots"  # the generator of a row; other rows are of the run's own averages
 
@@ -52,7 +51,7 @@ def sweep(
     wanted = [(step, sigma) for step in steps or [last] for sigma in widths]
     first = posthoc.synthesise(workdir, widths[0], wanted[0][0])  # an error before work is done
     gan = runs.load_run(workdir)
-    evaluator = Evaluator(metrics, reference or _training_set(workdir), samples=samples)
+    evaluator = Evaluator(metrics, reference or training_set(workdir), samples=samples)
     later = posthoc.kept(workdir)
     own = [average.name for average in gan.averages if average.name not in later]
     average = posthoc.add(gan, SWEPT, first, workdir)
@@ -123,17 +122,3 @@ def _width(gan: GAN, name: str) -> float | None:
     steps = ops.arange(1, gan.steps_done + 1)
     rates = ops.broadcast_to(rule.rate(steps, 1), steps.shape)
     return profiles.width_of(ops.convert_to_numpy(rates))
-
-
-def _training_set(workdir: Path) -> Any:
-    """The data of a run.
-
-    Raises:
-        UsageError: the run was trained from Python, or its data are gone.
-    """
-    run = runs.read_run(workdir)
-    if run["config"] is None:
-        raise UsageError(
-            f"{workdir} was trained on {run['data']['name']}: give a reference to score against."
-        )
-    return runs.load_source(ConfigDict(run["config"]), run["data"]["name"])

@@ -31,21 +31,29 @@ class Space:
         channels: what the network takes; ``None`` takes any.
         classes: whether it gives class probabilities too.
         points: whether samples are points ``[n, d]``, not images.
+        resize: how images reach the network's size: a function of `networks`.
     """
 
     network: str | None
     channels: int | None
     classes: bool = False
     points: bool = False
+    resize: str | None = "resize"
 
 
 SPACES = {
-    "inception": Space("fid_inception", 3),
+    "inception": Space("fid_inception", 3, resize="resize_like_tf1"),
+    "inception_clean": Space("fid_inception", 3, resize="resize_like_pillow"),
     "resnet50": Space("resnet50", 3, classes=True),
+    "efficientnet_lite0": Space("efficientnet_lite0", 3, classes=True),
+    "dinov2_vits14": Space("dinov2_vits14", 3, resize="resize_like_pillow"),
+    "dinov2_vitb14": Space("dinov2_vitb14", 3, resize="resize_like_pillow"),
+    "dinov2_vitl14": Space("dinov2_vitl14", 3, resize="resize_like_pillow"),
     "mnist_classifier": Space("mnist_classifier", 1, classes=True),
     "fashion_classifier": Space("fashion_classifier", 1, classes=True),
-    "pixels": Space(None, None),
-    "points": Space(None, None, points=True),
+    "stacked_mnist": Space("mnist_classifier", 3, classes=True, resize="without_frame"),
+    "pixels": Space(None, None, resize=None),
+    "points": Space(None, None, points=True, resize=None),
 }
 
 
@@ -55,10 +63,10 @@ def version(name: str) -> str:
     network = _space(name).network
     if network is None:
         return "1"
-    if network in weights.ORIGINS:
-        digest = weights.ORIGINS[network].sha256
-    else:
+    if network in classifier.SPACES.values():
         digest = hashlib.sha256(classifier.path(network).read_bytes()).hexdigest()
+    else:
+        digest = weights.version(network)
     return f"1-{digest[:12]}"
 
 
@@ -88,7 +96,7 @@ def embed(name: str, samples: np.ndarray) -> Embedding:
         samples = to_channels(samples, space.channels)
     if space.network is None:
         return samples.reshape(len(samples), -1) / np.float32(255), None
-    return _network(space.network)(samples)
+    return _network(name)(samples)
 
 
 def check_samples(name: str, samples: np.ndarray) -> None:
@@ -120,15 +128,18 @@ def _say_converted(name: str, given: int, wanted: int) -> None:
 
 
 @functools.cache
-def _network(network: str) -> Callable[[np.ndarray], Embedding]:
-    """A network with its resizing, from uint8 images to NumPy; kept for the process."""
+def _network(name: str) -> Callable[[np.ndarray], Embedding]:
+    """A space's network with its resizing, from uint8 images to NumPy; kept for the process."""
     from tfgan_ema.metrics import networks
 
-    if network not in weights.ORIGINS:
-        return _Runner(networks.grey_classifier(classifier.load(network)), networks.resize)
-    model = getattr(networks, network)(weights.load(network))
-    like_tf1 = network == "fid_inception"
-    return _Runner(model, networks.resize_like_tf1 if like_tf1 else networks.resize)
+    network, resize = SPACES[name].network, SPACES[name].resize
+    if network in classifier.SPACES.values():
+        build = networks.three_digits if name == "stacked_mnist" else networks.grey_classifier
+        model = build(classifier.load(network))
+    else:
+        build = getattr(networks, network, networks.vision_transformer)
+        model = build(weights.load(network))
+    return _Runner(model, getattr(networks, resize))
 
 
 class _Runner:

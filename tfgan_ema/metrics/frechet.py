@@ -132,6 +132,29 @@ def distance(p: Gaussian, q: Gaussian) -> float:
     return max(float(shift @ shift + traces - 2 * nuclear), 0.0)
 
 
+def influence(features: np.ndarray, p: Gaussian, q: Gaussian) -> np.ndarray:
+    """How much each row of ``features``, to which ``p`` was fitted, moves the distance to ``q``.
+
+    With ``T = S2^(1/2) (S2^(1/2) S1 S2^(1/2))^(-1/2) S2^(1/2)``, the linear map that transports the
+    one Gaussian to the other, the derivative of the distance is ``2 (m1 - m2)`` in the mean and
+    ``I - T`` in the covariance.
+
+    Returns:
+        Derivatives with respect to the weights of the rows, float64 ``[n]``, up to a constant.
+    """
+    matrix = p.factor @ q.factor.T
+    values, vectors = np.linalg.eigh(matrix.T @ matrix)
+    kept = values > len(values) * np.finfo(np.float64).eps * values.max(initial=0.0)
+    root = q.factor.T @ (vectors[:, kept] * values[kept] ** -0.25)  # T = root root^T
+    moved = np.empty(len(features))
+    for start in range(0, len(features), MERGED_TOGETHER):
+        rows = slice(start, start + MERGED_TOGETHER)
+        centred = features[rows] - p.mean
+        squares = np.square(centred).sum(axis=1) - np.square(centred @ root).sum(axis=1)
+        moved[rows] = squares + 2 * centred @ (p.mean - q.mean)
+    return moved
+
+
 def _gaussian(reference: object) -> Gaussian:
     if isinstance(reference, Gaussian):
         return reference

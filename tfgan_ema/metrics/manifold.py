@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -82,28 +83,52 @@ def manifold_scores(
     Raises:
         UsageError: NaN, no more than k samples, or different widths.
     """
+    found = memberships(real, generated, k=k, real_radii=real_radii)
+    return {
+        "precision": float(found.precise.mean()),
+        "recall": float(found.recalled.mean()),
+        "density": float(found.holding.mean() / k),
+        "coverage": float(found.covered.mean()),
+    }
+
+
+class Memberships(NamedTuple):
+    """Which samples lie in which balls.
+
+    Attributes:
+        precise: whether each generated sample lies in the real manifold, ``[m]``.
+        recalled: whether each real sample lies in the generated manifold, ``[n]``.
+        holding: in how many real balls each generated sample lies, ``[m]``.
+        covered: whether each real ball holds a generated sample, ``[n]``.
+    """
+
+    precise: np.ndarray
+    recalled: np.ndarray
+    holding: np.ndarray
+    covered: np.ndarray
+
+
+def memberships(
+    real: object, generated: object, *, k: int, real_radii: np.ndarray | None = None
+) -> Memberships:
+    """What `manifold_scores` are the means of; the arguments are the same."""
     real, generated = balls(real, generated, positive_count(k, "k"))
     if real_radii is None:
         real_radii = neighbours.nearest_neighbours(real, k)[0]
     real_radii = real_radii[:, k - 1]
     generated_radii = neighbours.nearest_neighbours(generated, k)[0][:, -1]
-    precise, recalled = np.zeros(len(generated), bool), np.zeros(len(real), bool)
-    held, covered = 0, np.zeros(len(real), bool)
-    for rows, columns in neighbours.blocks(len(generated), len(real)):
+    n, m = len(real), len(generated)
+    found = Memberships(np.zeros(m, bool), np.zeros(n, bool), np.zeros(m, int), np.zeros(n, bool))
+    for rows, columns in neighbours.blocks(m, n):
         real_ball, generated_ball = real_radii[columns], generated_radii[rows, None]
         undecided = _on_an_edge(real_ball, generated_ball)
         squared, *_ = neighbours.squared_distances(generated, real, rows, columns, undecided)
         inside = squared < real_ball
-        precise[rows] |= (squared <= real_ball).any(axis=1)
-        recalled[columns] |= (squared <= generated_ball).any(axis=0)
-        covered[columns] |= inside.any(axis=0)
-        held += np.count_nonzero(inside)
-    return {
-        "precision": float(precise.mean()),
-        "recall": float(recalled.mean()),
-        "density": float(held / (k * len(generated))),
-        "coverage": float(covered.mean()),
-    }
+        found.precise[rows] |= (squared <= real_ball).any(axis=1)
+        found.recalled[columns] |= (squared <= generated_ball).any(axis=0)
+        found.holding[rows] += np.count_nonzero(inside, axis=1)
+        found.covered[columns] |= inside.any(axis=0)
+    return found
 
 
 def _on_an_edge(*balls: np.ndarray) -> neighbours.Undecided:
@@ -126,14 +151,19 @@ class NearestReal:
         ratio: the median distance of a sample to its nearest real neighbour over the median
             distance of a real sample to its nearest other real one: about 1 for fresh samples of
             the same distribution, 0 for copies.
-        copies: the share of samples nearer to a real one than all but 1 % of real ones are to
-            their nearest other: about 0.01 for fresh samples, 1 for copies.
+        copied: whether each sample is nearer to a real one than all but 1 % of real ones are to
+            their nearest other, ``[m]``.
     """
 
     index: np.ndarray
     distance: np.ndarray
     ratio: float
-    copies: float
+    copied: np.ndarray
+
+    @property
+    def copies(self) -> float:
+        """The share of samples that are ``copied``: 0.01 for fresh samples, 1 for copies."""
+        return float(self.copied.mean())
 
 
 def nearest_real(real: object, generated: object) -> NearestReal:
@@ -156,8 +186,35 @@ def nearest_real(real: object, generated: object) -> NearestReal:
         index=index[:, 0],
         distance=distance,
         ratio=nearest / typical if typical else float(nearest > 0),
-        copies=float(np.mean(distance < threshold)),
+        copied=distance < threshold,
     )
+
+
+def authentic(
+    real: object, generated: object, *, real_radii: np.ndarray | None = None
+) -> np.ndarray:
+    """Which samples are authentic (Alaa et al. 2022): their mean is the authenticity.
+
+    A sample is authentic if its nearest real sample lies farther from it than from that sample's
+    own nearest other real one. It is about 1/2 for fresh samples of the same distribution and 0
+    for copies.
+
+    Args:
+        real: features of the training samples, shape ``[n, d]``, n >= 2; NumPy or tensor.
+        generated: features of generated samples, shape ``[m, d]``, m >= 2.
+        real_radii: see `manifold_scores`.
+
+    Returns:
+        Booleans ``[m]``.
+
+    Raises:
+        UsageError: NaN, fewer than 2 samples, or different widths.
+    """
+    real, generated = balls(real, generated, 1)
+    if real_radii is None:
+        real_radii = neighbours.nearest_neighbours(real, 1)[0]
+    squared, index = neighbours.nearest_neighbours(generated, 1, real)
+    return real_radii[index[:, 0], 0] < squared[:, 0]
 
 
 def balls(real: object, generated: object, k: int) -> tuple[Points, Points]:

@@ -13,8 +13,11 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 from keras import ops
+from PIL import Image
 
 Weights = Mapping[str, np.ndarray]
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+IMAGENET_DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 def fid_inception(weights: Weights) -> keras.Model:
@@ -123,6 +126,92 @@ def grey_classifier(weights: Weights | None = None, classes: int = 10) -> keras.
     return model if weights is None else _load(model, weights)
 
 
+def efficientnet_lite0(weights: Weights) -> keras.Model:
+    """EfficientNet-Lite0 (Tan and Le 2019, without squeeze and excitation), trained on ImageNet.
+
+    Maps float32 images ``[n, 224, 224, 3]`` of 0..255 to (features ``[n, 1280]``, class
+    probabilities ``[n, 1000]``).
+    """
+    conv = functools.partial(_convolution, weights, activation="relu6")
+    count = len({name.split(".")[0] for name in weights if name.startswith("block_")})
+    images = keras.Input((224, 224, 3), dtype="float32")
+    x = conv((images - 127.0) / 128.0, "stem", strides=2)
+    for i in range(count):
+        y = conv(x, f"block_{i}.expand") if f"block_{i}.expand/kernel" in weights else x
+        size = weights[f"block_{i}.depthwise/kernel"].shape[0]
+        y = keras.layers.DepthwiseConv2D(
+            size, 2 if i in (1, 3, 5, 11) else 1, "same", activation="relu6", dtype="float32",
+            data_format="channels_last", name=f"block_{i}.depthwise",
+        )(y)  # fmt: skip
+        y = conv(y, f"block_{i}.project", activation=None)
+        x = x + y if x.shape == y.shape else y
+    features = ops.mean(conv(x, "head"), axis=(1, 2))
+    logits = features @ weights["classes/kernel"] + weights["classes/bias"]
+    model = keras.Model(images, [features, ops.softmax(logits)], name="efficientnet_lite0")
+    return _load(model, weights)
+
+
+def vision_transformer(weights: Weights) -> keras.Model:
+    """A vision transformer (Dosovitskiy et al. 2021) as DINOv2 trains it, up to its class token.
+
+    Maps float32 images ``[n, s, s, 3]`` of 0..255, with s from the number of positions in the
+    weights, to features ``[n, d]``. Heads are 64 wide. The scales of its residual branches are
+    folded into the weights.
+    """
+    patch, _, _, width = weights["patches/kernel"].shape
+    positions, heads = weights["positions"], width // 64
+    side = round((len(positions) - 1) ** 0.5)
+
+    def dense(x, name, activation=None):
+        units = weights[f"{name}/bias"].shape[0]
+        layer = keras.layers.Dense(units, activation, dtype="float32", name=name)
+        return layer(x)
+
+    def norm(x, name):
+        return keras.layers.LayerNormalization(epsilon=1e-6, dtype="float32", name=name)(x)
+
+    def attention(x, name):
+        x = ops.reshape(dense(x, f"{name}.qkv"), (-1, side**2 + 1, 3, heads, 64))
+        query, key, value = ops.unstack(ops.transpose(x, (2, 0, 3, 1, 4)), 3)
+        shares = ops.softmax(query @ ops.transpose(key, (0, 1, 3, 2)) / 8.0)
+        mixed = ops.transpose(shares @ value, (0, 2, 1, 3))
+        return dense(ops.reshape(mixed, (-1, side**2 + 1, width)), f"{name}.proj")
+
+    images = keras.Input((side * patch, side * patch, 3), dtype="float32")
+    x = (images / 255.0 - IMAGENET_MEAN) / IMAGENET_DEVIATION
+    x = _convolution(weights, x, "patches", patch, "valid", None)
+    x = ops.reshape(x, (-1, side**2, width)) + positions[1:]
+    first = ops.zeros_like(x[:, :1]) + (weights["class_token"] + positions[0])
+    x = ops.concatenate([first, x], axis=1)
+    for i in range(len([name for name in weights if name.endswith(".qkv/kernel")])):
+        x = x + attention(norm(x, f"{i}.norm1"), f"{i}.attn")
+        hidden = dense(norm(x, f"{i}.norm2"), f"{i}.fc1", "gelu")
+        x = x + dense(hidden, f"{i}.fc2")
+    return _load(keras.Model(images, norm(x, "norm")[:, 0], name="vision_transformer"), weights)
+
+
+def three_digits(weights: Weights) -> keras.Model:
+    """`grey_classifier` of the digits on each colour of an image of StackedMNIST.
+
+    Maps float32 images ``[n, 28, 28, 3]`` of 0..255 to (features ``[n, 384]``, probabilities of the
+    numbers that the three digits make ``[n, 1000]``).
+    """
+    digits = grey_classifier(weights)
+    images = keras.Input((28, 28, 3), dtype="float32")
+    colours = [digits(images[..., colour : colour + 1]) for colour in range(3)]
+    features, probabilities = zip(*colours, strict=True)
+    numbers = ops.einsum("ni,nj,nk->nijk", *probabilities)
+    outputs = [ops.concatenate(features, -1), ops.reshape(numbers, (-1, 1000))]
+    return keras.Model(images, outputs, name="three_digits")
+
+
+def without_frame(images, size: int):
+    """MNIST's images of 32 pixels without the frame that made them so large; others by `resize`."""
+    if images.shape[1:3] == (32, 32) and size == 28:
+        return images[:, 2:-2, 2:-2]
+    return resize(images, size)
+
+
 def resize_like_tf1(images, size: int):
     """Bilinear resizing whose corners lie as in TensorFlow 1, on which FID's features depend.
 
@@ -142,6 +231,19 @@ def resize_like_tf1(images, size: int):
         start = ops.take(images, low, axis=axis)
         images = start + (ops.take(images, high, axis=axis) - start) * share
     return images
+
+
+def resize_like_pillow(images, size: int):
+    """Pillow's bicubic resizing of floating-point images, smoothed when it shrinks, to a square.
+
+    FID's network on images resized so is what clean-fid computes (Parmar et al. 2022).
+    """
+    resized = np.empty((len(images), size, size, images.shape[-1]), np.float32)
+    for image, out in zip(np.asarray(images, np.float32), resized, strict=True):
+        for channel in range(image.shape[-1]):
+            plane = Image.fromarray(image[..., channel])
+            out[..., channel] = plane.resize((size, size), Image.Resampling.BICUBIC)
+    return np.clip(resized, 0, 255)
 
 
 def resize(images, size: int):

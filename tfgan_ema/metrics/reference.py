@@ -103,7 +103,8 @@ class Reference:
             return self.origin
         name = _set_name(self.origin)
         size = {"image_size": shape[0], "channels": shape[2]} if len(shape) == 3 else {}
-        return data.load(name, split=self.split, data_dir=self.data_dir, **size)
+        split = "train" if name.startswith("folder:") else self.split
+        return data.load(name, split=split, data_dir=self.data_dir, **size)
 
 
 def check_reference(origin: object, split: str) -> None:
@@ -122,6 +123,23 @@ def check_reference(origin: object, split: str) -> None:
         return
     name = _set_name(origin)
     data.check(name, "train" if name.startswith("folder:") else split)
+
+
+def unseen(reference: object, held_out: object) -> object:
+    """The origin of images that were not trained on: those given, or the reference's ``test``.
+
+    Raises:
+        UsageError: they cannot be there.
+    """
+    named = isinstance(reference, str) and not reference.endswith(".npz")
+    if held_out is None and not (named and not _set_name(reference).startswith("folder:")):
+        raise UsageError(
+            "fld compares with images that were not trained on: give held_out='DATASET', or a "
+            "folder of them."
+        )
+    origin = reference if held_out is None else held_out
+    check_reference(origin, "test")
+    return origin
 
 
 def _set_name(origin: str | os.PathLike) -> str:

