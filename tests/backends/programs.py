@@ -9,6 +9,7 @@ import itertools
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
@@ -43,7 +44,7 @@ CASES = {
     "augmented": ("conv", {"augment": {"policy": "color", "adaptive": True, "target": -0.9}}),
 }  # fmt: skip
 SHARED = ("hinge_sn",)  # what the default tests need of them
-controllers.SPEED = 4 * 8 / 0.1  # shares move by 0.1 every four steps of these batches
+SPEED = 4 * 8 / 0.1  # with which shares move by 0.1 every four steps of these batches
 
 
 def gan(name: str, compiled: dict | None = None):
@@ -73,7 +74,8 @@ def gan(name: str, compiled: dict | None = None):
 def fit(model, steps: int = STEPS):
     """Trains on; returns all state and the means of the logs."""
     chosen = toy.points() if len(model.generator.output_shape) == 2 else None
-    state = toy.fit(model, steps, chosen=chosen)
+    with mock.patch.object(controllers, "SPEED", SPEED):
+        state = toy.fit(model, steps, chosen=chosen)
     return state | {f"log/{metric.name}": np.array(metric.result()) for metric in model.metrics}
 
 

@@ -179,7 +179,7 @@ OPTIONS = {  # of the parts of a configuration
     "penalties": ["r1=3", "r1.weight=-1", "r1.weight=x", "r1.weight=nan", "r1.interval=0", "r9={}",
                   "r1.interval=1.5", "gradient_penalty.points=x", "weight_clip.limit=0"],
     "averages": ["ema=3", "ema.decay=1", "ema.decay=x", "ema.decay=nan", "ema.start_step=-1",
-                 "ema.half_life=5", "raw={}", "ema.start_step=1.5", "ema.statistics=x"],
+                 "power_ema.half_life=5", "raw={}", "ema.start_step=1.5", "ema.statistics=x"],
     "leak": ["beta=1", "beta=x", "beta=nan", "start_step=-1", "mode=x", "ramp=-1", "average=9",
              "model=folder"],
     "augment": ["diff_augment={}", "instance_noise.stddev=-1", "instance_noise.steps=0", "x={}"],

@@ -143,7 +143,7 @@ def test_the_slider_has_a_frame_for_each_picture_of_the_run(run, text):
     for step in STEPS:
         with Image.open(run / "samples" / f"step_{step:08d}.png") as file:
             whole = np.asarray(file)
-        raw, averaged = shown[f"raw, step {step}"], shown[f"averaged (ema), step {step}"]
+        raw, averaged = shown[f"raw, step {step}"], shown[f"averaged (power_ema), step {step}"]
         gap = np.full((len(whole), GAP), 255, "uint8")
         np.testing.assert_array_equal(np.concatenate([raw[0], gap, averaged[0]], axis=1), whole)
 
@@ -185,7 +185,7 @@ def test_curves_and_tables_hold_what_was_recorded(run, text):
 
 
 def test_the_neighbours_are_in_the_page(text):
-    assert "256 samples of the averaged (ema) generator" in text
+    assert "256 samples of the averaged (power_ema) generator" in text
     assert "1,797 of 1,797 training samples" in text
     assert "Euclidean distance in pixels (0 to 1, at most 32 px wide)" in text
     assert re.search(r"\d % are suspiciously close to a training sample", text)
