@@ -62,7 +62,7 @@ def check(metric, draw, known, results=None, draws=DRAWS):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [150, 500])
+@pytest.mark.parametrize("count", [150, 300])
 @pytest.mark.parametrize("name", ["fd_pixels", "mind_pixels", "swd_pixels", "kd_pixels"])
 def test_errors_of_distances_of_gaussians(name, count):
     draw, reference = gaussians(count)

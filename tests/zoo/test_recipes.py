@@ -169,6 +169,15 @@ def small(config):
     return config, {128: 32, 256: 16}.get(size, size)
 
 
+def unlike(name):
+    """Rows of a file, one of each network under each loss, whatever the data and the rates."""
+    found = {}
+    for row, config in experiments(name).items():
+        kind = (config.network, config.loss, [*config.penalties], config.data.labels)
+        found.setdefault(str(kind), row)
+    return found.values()
+
+
 @pytest.mark.parametrize(
     ("name", "row"),
     [
@@ -183,8 +192,12 @@ def small(config):
             ("averaging", "celeba_conventional"),
             ("leaky", "sngan_church"),
             ("leaky", "wgan_gp_church"),
-            *(("published", row) for row in published.ROWS),
-            *(("relativistic", row) for row in relativistic.ROWS),
+            *(("published", row) for row in unlike("published")),
+            *(
+                ("relativistic", row)
+                for row in unlike("relativistic")
+                if re.search("_1$|^ras", row)
+            ),
         ]
     ],
 )
