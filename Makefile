@@ -19,7 +19,7 @@ test: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: .venv/ready
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 -m slow --durations=40 --durations-min=10
 
 lint: .venv/ready
 	$(BIN)/ruff check .

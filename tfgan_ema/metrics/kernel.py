@@ -51,6 +51,8 @@ def kernel_distance_subsets(
     if size < 2:
         raise UsageError(f"size is {size!r}: a subset needs at least 2 samples.")
     a, b = as_pair(a, b, at_least=size)
+    if size == len(a) == len(b):  # every subset is the whole
+        return kernel_distance(a, b), 0.0
     random = np.random.default_rng(seed)
     values = [
         kernel_distance(
@@ -66,49 +68,32 @@ def spread_of_subsets(a: object, b: object, std: float, *, subsets: int = 100) -
     """The spread of the mean of `kernel_distance_subsets` over draws of ``b``, ``a`` being given.
 
     The distance over all pairs is a U-statistic of ``b`` with the kernel ``h(x, y) = k(x, y) -
-    g(x) - g(y)``, where ``g`` is the mean of k over ``a``. Its variance has two parts (Hoeffding
-    1948): ``4 (n - 2) / (n (n - 1))`` times that of the mean of h given x, and ``2 / (n (n - 1))``
-    times that of h. The second is what is left where both sets are alike. Drawing subsets adds
-    their own variance over their number.
+    g(x) - g(y)``, where ``g`` is the mean of k over ``a``: x moves it by twice the mean of h over
+    the other samples (Hoeffding 1948). Where both sets are alike these means are noise, and the
+    error so found is too large by up to the square root of 2. Drawing subsets adds their own
+    variance over their number.
 
     Args:
         a: features of the given set, ``[m, d]``.
-        b: features of the set that is drawn, ``[n, d]``, n >= 3.
+        b: features of the set that is drawn, ``[n, d]``, n >= 2.
         std: over the subsets, as `kernel_distance_subsets` returns it.
         subsets: how many they were.
     """
-    a, b = as_pair(a, b, at_least=3, keep_single=True)
-    n = len(b)
-    g = _row_sums(b, a)[0] / len(a)
-    sums, squares = _row_sums(b, b, g)
-    pairs, triples = n * (n - 1), n * (n - 1) * (n - 2)
-    squared_mean = (sums.sum() / pairs) ** 2
-    of_means = (np.square(sums).sum() - squares.sum()) / triples - squared_mean
-    of_pairs = squares.sum() / pairs - squared_mean
-    variance = (4 * (n - 2) * of_means + 2 * of_pairs) / pairs + std**2 / subsets
-    influence = 2 * sums / (n - 1)
-    return Spread(influence, float(variance - np.var(influence, ddof=1) / n))
+    a, b = as_pair(a, b, at_least=2, keep_single=True)
+    g = _row_sums(b, a) / len(a)
+    itself = (np.einsum("ij,ij->i", b, b, dtype=np.float64) / b.shape[1] + 1.0) ** 3
+    influence = 2 * ((_row_sums(b, b) - itself) / (len(b) - 1) - g)
+    return Spread(influence, std**2 / subsets)
 
 
-def _row_sums(
-    x: np.ndarray, y: np.ndarray, g: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """By row of ``x``, the sums of the kernel over all ``y``, and of its squares.
-
-    With ``g``, by row of ``x``, ``y`` is ``x`` again, and the sums are of ``k(x, y) - g(x) - g(y)``
-    over other rows than x itself.
-    """
-    sums, squares = np.empty(len(x)), np.empty(len(x))
+def _row_sums(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """By row of ``x``, the sum of the kernel over all rows of ``y``."""
+    sums = np.empty(len(x))
     for start in range(0, len(x), BLOCK):
         rows = slice(start, start + BLOCK)
         kernel = (x[rows] @ y.T).astype(np.float64)
-        kernel = (kernel / x.shape[1] + 1.0) ** 3
-        if g is not None:
-            kernel -= g[rows, None] + g
-            np.fill_diagonal(kernel[:, start:], 0.0)
-        sums[rows] = kernel.sum(axis=1)
-        squares[rows] = np.einsum("ij,ij->i", kernel, kernel)
-    return sums, squares
+        sums[rows] = ((kernel / x.shape[1] + 1.0) ** 3).sum(axis=1)
+    return sums
 
 
 def _mean_within(a: np.ndarray) -> float:
