@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import zoo
-from tfgan_ema import command, files
+from tfgan_ema import command, files, progress
 from tfgan_ema.cli import tables
 from tfgan_ema.errors import UsageError, unknown
 from zoo import shipped
@@ -93,7 +93,7 @@ def _zoo(values: command.Flags, positional: list[str]) -> int | None:
         )
     if action not in without_name and len(names) != 1:
         raise UsageError(f"{action}: expected one name, got {names or 'none'}; see `zoo list`.")
-    others = set(values) - {*_TAKES[action], "help", "h"}
+    others = set(values) - {*_TAKES[action], "help", "h", "quiet"}
     command.given(values, sorted(others), f"has no meaning for `zoo {action}`")
     return actions[action](values, *names)
 
@@ -161,7 +161,7 @@ def _gallery(values: command.Flags) -> None:
     from tfgan_ema.lab.reports import gallery
 
     files.write_text(values.out, gallery.page())
-    print(values.out)
+    progress.note(values.out)
 
 
 def _check(values: command.Flags, name: str) -> int:
@@ -191,7 +191,7 @@ def _add(values: command.Flags, name: str) -> None:
         samples=values.samples,
         overwrite=values.overwrite,
     )
-    print(f"{folder}: look at samples.png and card.md")
+    progress.note(f"{folder}: look at samples.png and card.md")
 
 
 def _convert(values: command.Flags, name: str) -> None:
@@ -213,7 +213,7 @@ def _convert(values: command.Flags, name: str) -> None:
     load_weights(model, tensors, family, values.prefix)
     with files.replacing(values.out) as temporary:
         model.save(temporary)
-    print(f"{values.out}: {model.name} of {name}, {_parameters(model):,} parameters")
+    progress.note(f"{values.out}: {model.name} of {name}, {_parameters(model):,} parameters")
 
 
 def _require(values: command.Flags, *names: str) -> None:

@@ -6,7 +6,7 @@ nearest training images and the configuration of a run of `tfgan-ema train`.
 
 from pathlib import Path
 
-from tfgan_ema import command
+from tfgan_ema import command, progress
 from tfgan_ema.errors import UsageError
 
 FLAGS = command.new_flags(("out", str, None, "The page; WORKDIR/report.html unless given."))
@@ -24,8 +24,9 @@ def _report(values: command.Flags, words: list[str]) -> None:
     command.start_engine()
     from tfgan_ema.lab.reports import run as report
 
-    files.write_text(out, report.page(workdir))
-    print(out)
+    with progress.line("drawing"):
+        files.write_text(out, report.page(workdir))
+    progress.note(str(out))
 
 
 main = command.main(_report, FLAGS, __doc__)
