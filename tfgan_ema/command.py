@@ -37,6 +37,8 @@ INSTALL = {
     **dict.fromkeys(("tf2onnx", "onnx", "onnxruntime"), _EXTRA.format("onnx")),
     "ai_edge_litert": _EXTRA.format("litert"),
     "openvino": _EXTRA.format("openvino"),
+    "huggingface_hub": _EXTRA.format("hub"),
+    "yaml": _LAB,
     **dict.fromkeys(
         ("aiohttp", "grpc_health", "orjson", "prometheus_client", "tensorflow_serving"),
         _EXTRA.format("serve"),
