@@ -69,6 +69,14 @@ def test_scores_are_means_over_seeds_with_their_spread(text):
     }
 
 
+def test_differences_are_tested_on_equal_seeds(text):
+    rows = {row[1]: row[2:] for row in cells(text, "scores")[6:]}
+    slow, fast = (f"g_optimizer.learning_rate={rate}" for rate in ("0.0001", "0.0004"))
+    assert len(rows) == 4
+    assert rows[f"{slow} ema - {slow} raw"] == ["-1 ± 0", "0 (paired by seed)", "0"]
+    assert rows[f"{fast} ema - {slow} ema"][0] == "-2.5 ± 0.5"
+
+
 def test_configurations_show_what_differs_alone(text):
     assert cells(text, "configuration") == [
         ["key", "slow-0", "slow-1", "fast-0", "fast-1"],

@@ -136,6 +136,7 @@ def _scores(compared: Sequence[Run]) -> dict[str, Any] | None:
                 f"{each['group']} - {each['against']}",
                 f"{each['difference']:.4g} ± {each['error']:.2g}",
                 f"{each['p']:.2g} ({'paired by seed' if each['paired'] else 'Welch'})",
+                f"{each['p_holm']:.2g}",
             ]
             for each in summary["tests"]
         ],
