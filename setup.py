@@ -9,12 +9,14 @@ LAB = [
     "jinja2>=3.1",
     "markupsafe>=2.1",
     "matplotlib>=3.8",
+    "pyyaml>=6.0",
     "scikit-learn>=1.4",  # the bundled digits
     "scipy>=1.11",
     *METRICS,
 ]
 JAX = ["jax>=0.10"]
 ONNX = ["onnx>=1.16", "onnxruntime>=1.20", "tf2onnx>=1.17"]
+HUB = ["huggingface_hub>=0.30"]
 LITERT = ["ai-edge-litert>=2.0"]
 OPENVINO = ["openvino>=2025.0"]
 SERVING = ["grpcio>=1.60", "tensorflow-serving-api>=2.19"]
@@ -32,6 +34,7 @@ TEST = [
     "playwright>=1.49",  # drives the system's Chromium
     "pytest>=8.0",
     "pytest-xdist>=3.5",
+    *HUB,
     *JAX,
     *LAB,
     *LITERT,
@@ -73,6 +76,7 @@ setup(
         "metrics": METRICS,  # Wasserstein distances; every other score needs nothing more
         "lab": LAB,  # experiments, reports, the gallery, cards
         "jax": JAX,  # the other backend
+        "hub": HUB,  # `tfgan-ema zoo push` and `pull`
         "litert": LITERT,  # formats of `tfgan-ema export`
         "onnx": ONNX,
         "openvino": OPENVINO,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy
+import yaml
 from PIL import Image
 
 import tfgan_ema as tg
@@ -230,3 +231,18 @@ def test_the_guides_scripts_run_with_tensorflow_alone(plain, tmp_path):
     assert [path.name for path in paths] == [f"{i:06d}.png" for i in range(7)]
     images = [np.asarray(Image.open(path)) for path in paths]
     np.testing.assert_array_equal(images, plain.gan.sample(7, 0))
+
+
+def test_the_guides_compose_file_starts_what_its_command_starts():
+    text = GUIDE.read_text(encoding="utf-8")
+    words = re.search(r"docker run (.*?)```", text, re.DOTALL)[1].replace("\\\n", "").split()
+    (service,) = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])[
+        "services"
+    ].values()
+    assert service["image"] == words[-1]
+    ports = [words[i + 1] for i, word in enumerate(words) if word == "-p"]
+    assert service["ports"] == [f"127.0.0.1:{port}" for port in ports]
+    variable, value = words[words.index("-e") + 1].split("=")
+    assert service["environment"] == {variable: value}
+    volume = words[words.index("-v") + 1].strip('"').replace("$PWD", ".")
+    assert service["volumes"] == [f"{volume}:ro"]

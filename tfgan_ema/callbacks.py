@@ -17,7 +17,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfgan_ema import averaging, checkpoint, engines, files, guards, mixing
+from tfgan_ema import averaging, checkpoint, engines, files, guards, mixing, progress
 from tfgan_ema.data import png
 from tfgan_ema.engines import devices
 from tfgan_ema.errors import UsageError, checked_seed, whole
@@ -31,12 +31,13 @@ GAP = 8  # white pixels between the halves of a sample grid
 class Periodic(keras.callbacks.Callback):
     """Calls ``act(step)`` whenever training passes a multiple of ``every``; ``None`` means never.
 
-    An interval below 1 is a UsageError."""
+    A progress bar calls it ``doing``. An interval below 1 is a UsageError."""
 
     model: GAN
 
-    def __init__(self, every: int | None) -> None:
+    def __init__(self, every: int | None, doing: str = "saving") -> None:
         super().__init__()
+        self.doing = doing
         self.every = None if every is None else whole(f"{type(self).__name__} every", every)
 
     def act(self, step: int) -> None:
@@ -48,7 +49,8 @@ class Periodic(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
         step = self.model.steps_done
         if self.every and step // self.every > self._last // self.every:
-            self.act(step)
+            with progress.doing(self.doing):
+                self.act(step)
         self._last = step
 
 
@@ -162,7 +164,7 @@ class SampleGrid(Periodic):
         reference: np.ndarray | None = None,
         events: Events | None = None,
     ) -> None:
-        super().__init__(every)
+        super().__init__(every, "drawing")
         self.folder, self.reference, self.events = Path(workdir) / "samples", reference, events
         self.count = None if count is None else whole("SampleGrid count", count)
         self.seed = checked_seed(seed)
@@ -228,6 +230,7 @@ class Checkpoint(Periodic):
             self._save(self.model.steps_done)
         self._claim.close()
 
+    @progress.doing("saving")
     def _save(self, step: int) -> None:
         means = running_means(self.model)  # on every worker: reading sums over them
         arrays = checkpoint.to_arrays(self.model.state())
@@ -298,7 +301,7 @@ class MetricsLog(Periodic):
             self.events.scalars(step, {f"train/{name}": x for name, x in values.items()})
         if self.lines:
             losses = ", ".join(f"{name} {values[name]:.4g}" for name in ("d_loss", "g_loss"))
-            print(f"step {step}: {losses}, {1000 * seconds:.3g} ms/step", flush=True)
+            progress.note(f"step {step}: {losses}, {1000 * seconds:.3g} ms/step")
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         means = {name: total / max(count, 1.0) for name, (total, count) in self._sums().items()}
@@ -340,7 +343,7 @@ class Evaluate(Periodic):
         smaller_is_better: bool = True,
         events: Events | None = None,
     ) -> None:
-        super().__init__(every)
+        super().__init__(every, "evaluating")
         if not callable(evaluator):
             raise UsageError(f"Evaluate {evaluator!r}: expected a tg.metrics.Evaluator.")
         self.evaluator, self.workdir, self.events = evaluator, Path(workdir), events

@@ -18,7 +18,7 @@ from typing import Any
 
 from absl import flags
 
-from tfgan_ema import errors
+from tfgan_ema import errors, progress
 from tfgan_ema.errors import UsageError, WorkerLost
 
 Flags = flags.FlagValues
@@ -37,6 +37,8 @@ INSTALL = {
     **dict.fromkeys(("tf2onnx", "onnx", "onnxruntime"), _EXTRA.format("onnx")),
     "ai_edge_litert": _EXTRA.format("litert"),
     "openvino": _EXTRA.format("openvino"),
+    "huggingface_hub": _EXTRA.format("hub"),
+    "yaml": _LAB,
     **dict.fromkeys(
         ("aiohttp", "grpc_health", "orjson", "prometheus_client", "tensorflow_serving"),
         _EXTRA.format("serve"),
@@ -115,6 +117,7 @@ def new_flags(*rows: tuple[str, type | Kind, Any, str]) -> Flags:
     """
     values = Flags()
     flags.DEFINE_bool("help", False, "Show this help and exit.", short_name="h", flag_values=values)
+    flags.DEFINE_bool("quiet", False, "Print results and errors alone.", flag_values=values)
     for name, kind, default, text in rows:
         if kind is bool:
             flags.DEFINE_bool(name, default, text, flag_values=values)
@@ -149,7 +152,9 @@ def run(
             print(f"{usage.strip()}\n\nFlags:{_describe(values)}")
             return 0
         with _interruptible():
-            return function(values, values(list(argv))[1:]) or 0
+            words = values(list(argv))[1:]
+            progress.set_quiet(values.quiet)
+            return function(values, words) or 0
     except UsageError as error:
         return refuse(argv[0], in_flags(str(error), values))
     except WorkerLost as error:
@@ -172,6 +177,8 @@ def run(
         if package not in INSTALL:
             raise
         return refuse(argv[0], f"{package} is not installed: {INSTALL[package]}.")
+    finally:
+        progress.set_quiet(False)
 
 
 @contextlib.contextmanager
@@ -261,7 +268,7 @@ def start_engine() -> None:
         UsageError: as `check_backend`.
     """
     check_backend()
-    with silence():
+    with progress.line("loading Keras"), silence():
         from tfgan_ema.engines import devices
 
         devices.find_devices()

@@ -7,9 +7,10 @@ import inspect
 import numbers
 import operator
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+from tfgan_ema import progress
 
 INT32 = 2**31 - 1  # steps, counts and class indices are of this type inside a step
 
@@ -28,7 +29,7 @@ class WorkerLost(RuntimeError):
 
 def say(line: str) -> None:
     """Prints a notice on stderr."""
-    print(f"tfgan_ema: {line}", file=sys.stderr, flush=True)
+    progress.notice(f"tfgan_ema: {line}")
 
 
 def whole(

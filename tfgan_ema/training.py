@@ -8,13 +8,14 @@ import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
-from tfgan_ema import files, runs
+from tfgan_ema import files, progress, runs
 from tfgan_ema.errors import UsageError, check_memory, unknown
 
 if TYPE_CHECKING:
@@ -112,10 +113,10 @@ def _train(
         if chief and (run is None or run["config"] != runs.plain(config)):
             runs.write_run(workdir, config, source, num_classes, folder)
         if step >= config.steps:
-            print(f"{workdir} is complete: {step} of {config.steps} steps.")
+            progress.note(f"{workdir} is complete: {step} of {config.steps} steps.")
             return 0
-        print(f"resuming at step {step}" if step else f"training {config.steps} steps")
-        print(snapshots, end="")
+        start = f"resuming at step {step}" if step else f"training {config.steps} steps"
+        progress.note(f"{start}\n{snapshots}".strip())
         batches = functools.partial(
             data.pipeline,
             source,
@@ -151,16 +152,19 @@ def _fit(gan: GAN, batches: Any, steps: int, workdir: Path, watching: list[Callb
     """Trains up to a step, or until it diverges or is told to stop; returns the exit code."""
     from tfgan_ema import checkpoint, guards
 
-    gan.last_step = steps
-    finite = guards.StopOnNaN(workdir)
+    gan.last_step, to_do = steps, steps - gan.steps_done
+    finite, start = guards.StopOnNaN(workdir), time.perf_counter()
     try:
-        with guards.StopOnSignal() as stop:
+        with (
+            guards.StopOnSignal() as stop,
+            progress.line("compiling", to_do, show=_on_terminal(), keep=True) as line,
+        ):
             gan.fit(
                 batches,
-                steps_per_epoch=steps - gan.steps_done,
-                callbacks=[finite, stop, *watching],  # what ends training comes first
+                steps_per_epoch=to_do,
+                callbacks=[finite, stop, _shown_in(line, gan), *watching],  # what ends it is first
                 shuffle=False,  # the pipeline has done it
-                verbose=1 if sys.stdout.isatty() else 0,
+                verbose=0,
             )
     except OSError as error:
         kept = (f"step {step}" for step in checkpoint.checkpoints(workdir / "checkpoints"))
@@ -176,8 +180,31 @@ def _fit(gan: GAN, batches: Any, steps: int, workdir: Path, watching: list[Callb
             file=sys.stderr,
         )
         return 128 + stop.number
-    print(f"done: {workdir}")
+    spent = ", ".join(f"{what} {progress.clock(line.spent[what])}" for what in line.spent)
+    seconds = time.perf_counter() - start
+    progress.note(f"done: {workdir} in {progress.clock(seconds)}{spent and f' ({spent})'}")
     return 0
+
+
+def _on_terminal() -> bool:
+    """Whether the output shows a bar, rather than lines that a file can hold."""
+    return progress.visible() and sys.stdout.isatty()
+
+
+def _shown_in(line: progress.Line, gan: GAN) -> Callback:
+    """Moves a bar with a GAN's training, and shows the losses."""
+    from keras.callbacks import LambdaCallback
+
+    done = gan.steps_done
+
+    def advance(batch: int, logs: Mapping[str, float]) -> None:
+        nonlocal done
+        line.rename("training")
+        losses = {name: f"{logs[name]:.4g}" for name in ("d_loss", "g_loss")}
+        line.advance(gan.steps_done - done, **losses)
+        done = gan.steps_done
+
+    return LambdaCallback(on_train_batch_end=advance)
 
 
 def training_set(workdir: str | os.PathLike) -> Source:
@@ -280,7 +307,7 @@ def _callbacks(
         keep_checkpoints=config.keep_checkpoints,
         snapshot_every=config.snapshot_every,
         snapshot_dtype=config.snapshot_dtype,
-        lines=not sys.stdout.isatty(),
+        lines=not _on_terminal(),
         evaluate=evaluate,
         seed=config.seed,
         reference=points,

@@ -1,7 +1,9 @@
 """``tfgan-ema train`` and what follows it, as a user types it."""
 
+import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -483,3 +485,23 @@ def test_the_version_and_the_help_of_a_command(capsys):
 def test_unknown_commands_are_suggested(capsys):
     assert main.main(["trian"]) == 2
     assert "did you mean 'train'" in capsys.readouterr().err
+
+
+def test_the_bar_says_what_is_being_done(config, tmp_path, monkeypatch):
+    """A terminal shows one bar; a file gets lines."""
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    words = [EVALUATED, "--config.evaluate.metrics=('fd_pixels',)", "--config.evaluate.samples=20"]
+    assert run_train(config, tmp_path / "w", *words, "--config.steps=20") == 0
+    shown = terminal.getvalue()
+    for what in ("compiling 0 %", "training 50 %", "drawing 100 %", "saving", "20/20", "d_loss="):
+        assert what in shown
+    assert "evaluating: samples 1/1 100 %" in shown
+    assert "step 7:" not in shown
+    assert re.search(r"done: \S+ in .+ s \(.*evaluating .+ s.*\)\n$", shown)

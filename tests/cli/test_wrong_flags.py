@@ -421,6 +421,29 @@ def test_a_wrong_flag_is_one_line_of_a_process(place, words):
     assert listed(place) == before
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train --config=tiny.py --workdir=right",
+        "sample --workdir=run --count=3 --out=right.npy",
+        "export --workdir=run --out=exported",
+        "export --model=ring_mlp --format=keras --out=layers",
+        "figure run --out=right.png",
+        "report run --out=right.html",
+        "evaluate --samples=run --metrics=w1 --count=100",
+    ],
+)
+def test_a_right_command_is_silent_but_for_what_it_has_done(place, words):
+    done = process(words.split(), place)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+    again = [word.replace("right", "quiet") for word in words.split()]
+    done = process([*again, "--quiet", *["--overwrite"][: words.startswith("export")]], place)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bool(done.stdout) == words.startswith("evaluate")
+
+
 def test_a_terminal_without_letters_of_ours_is_no_fault(tmp_path):
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     for words in (["dynamics", "--help"], ["zoo", "show", "ring_mlp"]):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfgan_ema import command
+from tfgan_ema import command, progress
 from tfgan_ema.cli import tables
 from tfgan_ema.errors import UsageError
 
@@ -53,7 +53,7 @@ def _average(values: command.Flags, words: list[str]) -> None:
     average = posthoc.synthesise(workdir, values.sigma, *steps)
     posthoc.keep(workdir, values.out, average, overwrite=values.overwrite)
     runs.load_run(workdir).average(values.out)  # it fits the run
-    print(
+    progress.note(
         f"{values.out}: the average of width {average.sigma:g} at step {average.step}, of which "
         f"the snapshots miss {average.residual:.2%}; use it as --average={values.out}."
     )
@@ -70,7 +70,7 @@ def _sweep(workdir: Path, steps: list[int], values: command.Flags) -> None:
     tables.print_table([columns, *([row.get(c, "") for c in columns] for row in rows)])
     if values.plot:
         lab.save_map(rows, values.plot)
-        print(values.plot)
+        progress.note(values.plot)
 
 
 def _widths(text: str, count: int) -> list[float]:

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfgan_ema import __version__, command, files
+from tfgan_ema import __version__, command, files, progress
 from tfgan_ema.errors import UsageError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _evaluate(values: command.Flags, words: list[str]) -> None:
         held_out=values.held_out or _unseen(values, shown),
         device=values.device,
         data_dir=values.data_dir,
-        progress=True,
+        progress=progress.visible(),
     )
     generators = {"run": _run, "model": _model, "set": _set}[kind]
     scored = [

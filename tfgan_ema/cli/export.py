@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfgan_ema import command
+from tfgan_ema import command, progress
 from tfgan_ema.errors import UsageError
 from zoo import shipped
 
@@ -70,10 +70,11 @@ def _export(values: command.Flags, positional: list[str]) -> None:
     if values.format != "saved_model":
         _convert(values, model)
     elif model:
-        print(f"{values.model}: {export.copy(model, values.out, overwrite=values.overwrite)}")
+        copied = export.copy(model, values.out, overwrite=values.overwrite)
+        progress.note(f"{values.model}: {copied}")
     else:
         _, made = _save(values, values.out)
-        print(f"{made}: {values.out}")
+        progress.note(f"{made}: {values.out}")
 
 
 def _convert(values: command.Flags, model: Path | None) -> None:
@@ -86,7 +87,7 @@ def _convert(values: command.Flags, model: Path | None) -> None:
             generator, made = _save(values, model := Path(scratch, "model"))
         elif values.format == "keras":
             generator = shipped.load(values.model, keras=True)
-        with command.silence():
+        with progress.line(f"converting to {values.format}"), command.silence():
             written = formats.write(
                 values.format,
                 model,
@@ -95,7 +96,7 @@ def _convert(values: command.Flags, model: Path | None) -> None:
                 quantize=values.quantize,
                 overwrite=values.overwrite,
             )
-    print(
+    progress.note(
         f"{made}: {values.out}, {values.format}, {written.size / 1e6:.2f} MB; "
         f"{formats.COMPARED} samples differ from the SavedModel's by at most "
         f"{written.largest:.2g} grey levels ({written.mean:.2g} on average)"

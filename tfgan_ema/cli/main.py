@@ -18,7 +18,7 @@ COMMANDS = {  # name: (package of its module, what it does)
     "export": (_LIBRARY, "save an averaged generator: SavedModel, ONNX, LiteRT, ..."),
     "serve": (_LIBRARY, "answer requests for an exported model over REST and gRPC"),
     "figure": (_LABORATORY, "draw a figure for a paper: samples, classes, paths, truncation"),
-    "report": (_LABORATORY, "write an HTML page about a run: samples, curves, neighbours"),
+    "report": (_LABORATORY, "write an HTML page about a run, or one that compares runs"),
     "evaluate": (_LIBRARY, "score samples against real images: FID, KID, precision, recall, ..."),
     "data": (_LIBRARY, "download and list data sets"),
     "zoo": (_LIBRARY, "list networks and pretrained models, or convert PyTorch checkpoints"),

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from tfgan_ema import command, files
+from tfgan_ema import command, files, progress
 from tfgan_ema.cli.export import model_folder
 from tfgan_ema.errors import UsageError
 
@@ -91,8 +91,15 @@ def _sample(values: command.Flags, positional: list[str]) -> None:
         parts = iter([model.sample(values.count, values.seed, **options)])
     else:
         parts = sampling.stream(model, values.count, values.seed, **options)
-    write(out, parts, values.count)
-    print(f"{values.count} samples: {out}")
+    with progress.line("drawing", values.count) as line:
+        write(out, _counted(parts, line), values.count)
+    progress.note(f"{values.count} samples: {out}")
+
+
+def _counted(parts: Iterator[np.ndarray], line: progress.Line) -> Iterator[np.ndarray]:
+    for part in parts:
+        yield part
+        line.advance(len(part))
 
 
 def write(out: Path, parts: Iterator[np.ndarray], count: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfgan_ema import command
+from tfgan_ema import command, progress
 from tfgan_ema.errors import UsageError
 from zoo import shipped
 
@@ -41,7 +41,7 @@ def _serve(values: command.Flags, positional: list[str]) -> None:
         grpc_port=values.grpc_port,
         batch=values.batch,
         timeout=values.timeout,
-        ready=lambda line: print(line, flush=True),
+        ready=progress.note,
     )
 
 

@@ -3,13 +3,17 @@
        tfgan-ema zoo gallery --out=FILE.html
        tfgan-ema zoo check NAME
        tfgan-ema zoo add NAME --workdir=DIR [--average=0] [--metrics=...] [--overwrite]
+       tfgan-ema zoo push NAME --out=DIR|hf:OWNER/NAME [--overwrite]
+       tfgan-ema zoo pull DIR|hf:OWNER/NAME --out=DIR [--overwrite]
        tfgan-ema zoo convert NAME --checkpoint=FILE --out=FILE.keras [flags]
 
 `list` prints the networks (resolution, trainable parameters, paper, the public implementation that
 the recipe follows and its licence), then the trained models. `show` prints the layers of a network
 or the card of a trained model. `gallery` writes one HTML page of all trained models. `check` tests
 the card of a trained model: its samples, drawn with TensorFlow alone, and its scores. `add` makes a
-trained model of a finished run of `tfgan-ema train --config=shipped:NAME`. `convert` writes a Keras
+trained model of a finished run of `tfgan-ema train --config=shipped:NAME`. `push` copies a trained
+model with its card to a folder or to the Hugging Face hub, `pull` brings it from there, compares
+checksums, and gives a folder for `--model`. `convert` writes a Keras
 model with the weights of a PyTorch checkpoint of mimicry (sngan_*, wgan_gp_*), BigGAN-PyTorch
 (biggan_*) or StyleGAN2-ADA (stylegan2_*).
 """
@@ -22,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import zoo
-from tfgan_ema import command, files
+from tfgan_ema import command, files, progress
 from tfgan_ema.cli import tables
 from tfgan_ema.errors import UsageError, unknown
 from zoo import shipped
@@ -41,7 +45,12 @@ FLAGS = command.new_flags(
     ("width", command.number("(0, inf)"), 1.0, "Factor of every hidden width."),
     ("num_classes", command.whole(), None, "Classes of a conditional network."),
     ("checkpoint", str, None, "PyTorch checkpoint to convert."),
-    ("out", str, None, "File to write: a Keras model (*.keras), or the gallery (*.html)."),
+    (
+        "out",
+        str,
+        None,
+        "What to write: a Keras model (*.keras), the gallery (*.html), or where a model is copied.",
+    ),
     ("workdir", str, None, "Work directory of the finished run to add."),
     ("average", str, "0", "Index or name of the average to add."),
     ("metrics", list, None, "Metrics of the card (default: the run's)."),
@@ -51,7 +60,7 @@ FLAGS = command.new_flags(
         10_000,
         "Number of samples in each set that is scored for the card.",
     ),
-    ("overwrite", bool, False, "Replace a trained model."),
+    ("overwrite", bool, False, "Replace a trained model, or what is at --out (push, pull)."),
     (
         "part",
         command.one_of("generator", "discriminator"),
@@ -75,13 +84,16 @@ _TAKES = {  # the flags of each action
     "gallery": ("out",),
     "check": (),
     "add": ("workdir", "average", "metrics", "samples", "overwrite"),
+    "push": ("out", "overwrite"),
+    "pull": ("out", "overwrite"),
     "convert": ("checkpoint", "out", "part", "prefix", "mapping_layers", *_BUILT),
 }
 
 
 def _zoo(values: command.Flags, positional: list[str]) -> int | None:
     without_name = {"list": _list, "gallery": _gallery}
-    actions = {**without_name, "show": _show, "check": _check, "add": _add, "convert": _convert}
+    named = {"show": _show, "check": _check, "add": _add, "convert": _convert}
+    actions = {**without_name, **named, "push": _push, "pull": _pull}
     if not positional:
         raise UsageError(f"say what to do: {', '.join(actions)}.")
     action, *names = positional
@@ -93,7 +105,7 @@ def _zoo(values: command.Flags, positional: list[str]) -> int | None:
         )
     if action not in without_name and len(names) != 1:
         raise UsageError(f"{action}: expected one name, got {names or 'none'}; see `zoo list`.")
-    others = set(values) - {*_TAKES[action], "help", "h"}
+    others = set(values) - {*_TAKES[action], "help", "h", "quiet"}
     command.given(values, sorted(others), f"has no meaning for `zoo {action}`")
     return actions[action](values, *names)
 
@@ -161,7 +173,7 @@ def _gallery(values: command.Flags) -> None:
     from tfgan_ema.lab.reports import gallery
 
     files.write_text(values.out, gallery.page())
-    print(values.out)
+    progress.note(values.out)
 
 
 def _check(values: command.Flags, name: str) -> int:
@@ -191,7 +203,25 @@ def _add(values: command.Flags, name: str) -> None:
         samples=values.samples,
         overwrite=values.overwrite,
     )
-    print(f"{folder}: look at samples.png and card.md")
+    progress.note(f"{folder}: look at samples.png and card.md")
+
+
+def _push(values: command.Flags, name: str) -> None:
+    _require(values, "out")
+    shipped.folder(name)  # a wrong name is refused at once
+    from tfgan_ema.lab import hub
+
+    if not values.out.startswith(hub.HUB):
+        command.check_output("out", values.out, "folder")
+    progress.note(f"{name}: {hub.push(name, values.out, overwrite=values.overwrite)}")
+
+
+def _pull(values: command.Flags, source: str) -> None:
+    _require(values, "out")
+    command.check_output("out", values.out, "folder")
+    from tfgan_ema.lab import hub
+
+    progress.note(f"{source}: {hub.pull(source, Path(values.out), overwrite=values.overwrite)}")
 
 
 def _convert(values: command.Flags, name: str) -> None:
@@ -213,7 +243,7 @@ def _convert(values: command.Flags, name: str) -> None:
     load_weights(model, tensors, family, values.prefix)
     with files.replacing(values.out) as temporary:
         model.save(temporary)
-    print(f"{values.out}: {model.name} of {name}, {_parameters(model):,} parameters")
+    progress.note(f"{values.out}: {model.name} of {name}, {_parameters(model):,} parameters")
 
 
 def _require(values: command.Flags, *names: str) -> None:

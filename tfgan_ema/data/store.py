@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tfgan_ema import cache, files, reading
+from tfgan_ema import cache, files, progress, reading
 from tfgan_ema.errors import UsageError
 
 Records = Iterable[tuple[np.ndarray, int | None]]  # images with their labels, None without
@@ -26,8 +26,6 @@ def write(
     The pixels are one file without a header, so that TensorFlow can map it too. ``notes`` is
     written last, with the shape of all images, so ``records`` may still add to it.
     """
-    from tqdm import tqdm
-
     folder.mkdir()
     need, free = capacity * int(np.prod(shape)), shutil.disk_usage(folder).free
     if need > free:
@@ -37,7 +35,7 @@ def write(
         )
     labels = []
     with (folder / "images.bin").open("wb") as file:
-        for image, label in tqdm(records, "preparing images", capacity, leave=False, disable=None):
+        for image, label in progress.track(records, "preparing images", capacity):
             file.write(np.ascontiguousarray(image))
             labels.append(label)
     if labels and labels[0] is not None:

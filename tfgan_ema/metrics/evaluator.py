@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from tfgan_ema.data import mixtures
 from tfgan_ema.data.source import Source
@@ -23,6 +22,7 @@ from tfgan_ema.metrics.classes import mode_coverage
 from tfgan_ema.metrics.reference import Reference, batches, check_reference, unseen
 from tfgan_ema.metrics.report import Measured, measure
 from tfgan_ema.metrics.statistics import Statistics
+from tfgan_ema.progress import track
 
 Sampler = Callable[[int, int], np.ndarray]  # (count, seed) -> uint8 images or float32 points
 Modes = tuple[np.ndarray, float]  # centres [k, d], standard deviation
@@ -76,7 +76,7 @@ class Evaluator:
             device: where the networks run, such as ``cpu`` or ``gpu:0``; ``None`` leaves it to
                 Keras.
             data_dir: the cache; ``None`` means `tfgan_ema.cache.cache_dir`.
-            progress: whether to show progress bars on stderr.
+            progress: whether to show a bar on stderr; while a run trains, its bar shows it anyway.
 
         Raises:
             UsageError: an unknown metric, a number out of range, no reference, no such device, or
@@ -197,14 +197,14 @@ class Evaluator:
         statistics.save(Path(path), list(self.reference.known.values()))
 
     def _batches(self, samples: Sampler | Source) -> Iterator[np.ndarray]:
-        label = "samples" if self.progress else ""
         if isinstance(samples, Source):
             count = self.samples or whole(f"samples of {samples.name}", samples.count, 2)
             if count > samples.count:
                 raise UsageError(f"samples {count}: {samples.name} has {samples.count}.")
-            yield from batches(samples, np.arange(count), self.batch, label)
+            yield from batches(samples, np.arange(count), self.batch, "samples", show=self.progress)
             return
-        for count, seed in tqdm(self.seeds(), label, unit=" batches", disable=not label):
+        seeds = self.seeds()
+        for count, seed in track(seeds, "samples", len(seeds), show=self.progress):
             batch = np.asarray(samples(count, seed))
             if len(batch) != count:
                 raise UsageError(f"the sampler gave {len(batch)} samples where {count} were asked.")

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from tfgan_ema import data
+from tfgan_ema import data, progress
 from tfgan_ema.cache import cache_dir
 from tfgan_ema.data.source import Source
 from tfgan_ema.errors import UsageError
@@ -84,7 +83,7 @@ class Reference:
             )
         indices = np.arange(count) * source.count // count  # evenly spread
         digest = hashlib.sha256(f"{features.version(space)} {source.shape}".encode())
-        for samples in batches(source, indices, 1000):
+        for samples in batches(source, indices, 1000, f"reading {source.name}", show=self.progress):
             digest.update(np.ascontiguousarray(samples))
         folder = cache_dir(self.data_dir) / "statistics"
         path = self._paths[space] = folder / f"{space}-{digest.hexdigest()[:32]}.npz"
@@ -92,8 +91,7 @@ class Reference:
             stored = statistics.load(path, space)
             if stored.features is not None or not keep:
                 return stored
-        label = f"reference {space}" if self.progress else ""
-        drawn = batches(source, indices, self.batch, label)
+        drawn = batches(source, indices, self.batch, f"reference {space}", show=self.progress)
         computed = statistics.collect(drawn, {space: keep})[space]
         statistics.save(path, [computed])
         return computed
@@ -149,9 +147,9 @@ def _set_name(origin: str | os.PathLike) -> str:
 
 
 def batches(
-    source: Source, indices: np.ndarray, size: int, label: str = ""
+    source: Source, indices: np.ndarray, size: int, what: str, *, show: bool
 ) -> Iterator[np.ndarray]:
-    """The samples of these indices, ``size`` at a time; a label shows a progress bar."""
+    """The samples of these indices, ``size`` at a time; ``what`` names them in a bar."""
     parts = [indices[start : start + size] for start in range(0, len(indices), size)]
-    for part in tqdm(parts, label, unit=" batches", disable=not label):
+    for part in progress.track(parts, what, len(parts), show=show):
         yield source.batch(part)[0]

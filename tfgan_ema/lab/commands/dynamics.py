@@ -8,7 +8,7 @@ simultaneous, alternating or optimistic descent, or continuous time until step x
 import contextlib
 import math
 
-from tfgan_ema import command
+from tfgan_ema import command, progress
 from tfgan_ema.errors import UsageError
 from tfgan_ema.lab.commands.reproduce import output_folder
 
@@ -74,7 +74,8 @@ def draw(values: command.Flags, words: list[str]) -> None:
         shown = ", ".join(roots) or "undefined (the field jumps)"
         print(f"{m.label:<24}  end radius {r.radius[-1]:<10.3g} eigenvalues {shown}")
     for name, figure in figures.items():
-        print(*phase_plots.save(figure, out, name), sep="\n")
+        for path in phase_plots.save(figure, out, name):
+            progress.note(str(path))
 
 
 def _start(words: list[str]) -> list[list[float]]:

@@ -7,7 +7,7 @@ samples, classes (a row for each), paths (interpolations) and truncation (a row 
 
 from pathlib import Path
 
-from tfgan_ema import command
+from tfgan_ema import command, progress
 from tfgan_ema.errors import UsageError
 from zoo import shipped
 
@@ -53,17 +53,17 @@ def _figure(values: command.Flags, words: list[str]) -> None:
         from tfgan_ema import export
 
         drawn = figures.of_model(folder.resolve().name, export.load_generator(folder))
-    figure = figures.draw(
-        values.kind,
-        drawn,
-        rows=values.rows,
-        columns=values.columns,
-        seed=values.seed,
-        width=values.width,
-    )
-    with files.replacing(values.out) as temporary:
+    with progress.line("drawing"), files.replacing(values.out) as temporary:
+        figure = figures.draw(
+            values.kind,
+            drawn,
+            rows=values.rows,
+            columns=values.columns,
+            seed=values.seed,
+            width=values.width,
+        )
         figure.savefig(temporary, dpi=values.dpi)
-    print(values.out)
+    progress.note(values.out)
 
 
 main = command.main(_figure, FLAGS, __doc__)

@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tfgan_ema import files, reading
+from tfgan_ema import files, progress, reading
 from tfgan_ema.errors import UsageError
 
 Progress = Callable[[float], None]
@@ -124,13 +124,12 @@ def made_by(out: Path, cell: Cell) -> str:
 
 
 def _run_all(cells: Sequence[Cell], folder: Path, workers: int) -> None:
-    from tqdm import tqdm
-
-    bar = tqdm(
-        total=sum(cell.cost for cell in cells), mininterval=1, miniters=0, smoothing=0,
-        bar_format="{l_bar}{bar}| {elapsed} passed, {remaining} left",
-    )  # fmt: skip
-    with _SPAWN.Manager() as manager, bar, _processes(workers, _use_one_thread) as pool:
+    whole, percent = sum(cell.cost for cell in cells), 0
+    with (
+        _SPAWN.Manager() as manager,
+        progress.line("cells", 100, keep=True) as line,
+        _processes(workers, _use_one_thread) as pool,
+    ):
         shares = manager.dict()  # how much of each cell is done
         pending = {pool.submit(_run_one, cell, folder, shares) for cell in cells}
         while pending:
@@ -138,7 +137,9 @@ def _run_all(cells: Sequence[Cell], folder: Path, workers: int) -> None:
             for future in finished:
                 future.result()
             done = shares.copy()
-            bar.update(sum(done.get(cell.name, 0) * cell.cost for cell in cells) - bar.n)
+            share = sum(done.get(cell.name, 0) * cell.cost for cell in cells) / whole
+            line.advance(int(100 * share) - percent)
+            percent = int(100 * share)
 
 
 @contextlib.contextmanager
@@ -172,11 +173,11 @@ def _run_one(cell: Cell, folder: Path, shares: MutableMapping[str, float]) -> No
     module, function = cell.function.split(":")
     start = time.process_time()
 
-    def progress(share: float) -> None:
+    def done(share: float) -> None:
         shares[cell.name] = share
 
     measure = getattr(importlib.import_module(module), function)
-    result = measure(**cell.options, folder=folder, progress=progress)
+    result = measure(**cell.options, folder=folder, progress=done)
     stored = {
         "function": cell.function,
         "options": cell.options,
@@ -185,7 +186,7 @@ def _run_one(cell: Cell, folder: Path, shares: MutableMapping[str, float]) -> No
         "result": result,
     }
     files.write_text(folder / f"{cell.name}.json", json.dumps(stored))
-    progress(1.0)
+    done(1.0)
 
 
 def _backend_and_device() -> str:

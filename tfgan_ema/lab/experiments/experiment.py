@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tfgan_ema import engines, files
+from tfgan_ema import engines, files, progress
 from tfgan_ema.errors import unknown
 from tfgan_ema.lab.experiments import BUDGETS
 from tfgan_ema.lab.experiments import cells as runner
@@ -59,10 +59,9 @@ class Experiment:
         cells, workers = self.cells(budget), runner.cores()
         missing = [cell for cell in cells if runner.record(out, cell) is None]
         minutes = sum(cell.cost for cell in missing) / min(workers, len(missing) or 1) / 60
-        print(
+        progress.note(
             f"{self.name}, budget {budget}: {len(missing)} of {len(cells)} cells to run, {workers} "
-            f"at a time, about {_duration(minutes)}. To resume, repeat the command.",
-            flush=True,
+            f"at a time, about {_duration(minutes)}. To resume, repeat the command."
         )
         if missing and self.prepare:
             runner.run_apart(self.prepare, budget)

@@ -16,7 +16,6 @@ much larger than their scatter can be told from chance, and with one seed there 
 import base64
 import functools
 import io
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,6 +35,7 @@ from tfgan_ema.lab.experiments.points import RAW
 from tfgan_ema.lab.experiments.training import dcgan
 from tfgan_ema.lab.reports import pages, pictures
 from tfgan_ema.metrics import Evaluator
+from tfgan_ema.progress import visible
 
 STRIP = 6  # fixed latents that are pictured over time
 DECAY = 0.999
@@ -240,7 +240,7 @@ def prepare(names: Sequence[str], budget: str) -> None:
     for name in names:
         options = cells([name], budget)[0].options
         source = runs.load_source(configuration(options))
-        evaluator = Evaluator(_metrics(options), source, progress=sys.stderr.isatty())
+        evaluator = Evaluator(_metrics(options), source, progress=visible())
         evaluator.prepare(source.shape)
 
 

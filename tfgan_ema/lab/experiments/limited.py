@@ -16,7 +16,6 @@ budget takes scikit-learn's digits instead.
 """
 
 import functools
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +30,7 @@ from tfgan_ema.lab.experiments.cells import Cell, Progress
 from tfgan_ema.lab.experiments.experiment import Row
 from tfgan_ema.lab.experiments.training import dcgan
 from tfgan_ema.metrics import Evaluator
+from tfgan_ema.progress import visible
 
 PILOT = 1000  # the seed of the runs that choose the start steps
 DECAY = 0.999
@@ -219,7 +219,7 @@ def evaluators(options: dict[str, Any]) -> dict[str, Evaluator]:
         config.data.split, config.data.count = o.halves[seed], None
         made[half] = Evaluator(
             names, runs.load_source(config), samples=o.samples, batch=500, seed=seed,
-            progress=sys.stderr.isatty(),
+            progress=visible(),
         )  # fmt: skip
     return made
 

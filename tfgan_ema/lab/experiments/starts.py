@@ -16,7 +16,6 @@ moves by the authors' share ``(10 + t)^-0.5``.
 """
 
 import functools
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,6 +34,7 @@ from tfgan_ema.lab.experiments.points import RAW
 from tfgan_ema.lab.experiments.training import dcgan
 from tfgan_ema.lab.reports import pages
 from tfgan_ema.metrics import Evaluator
+from tfgan_ema.progress import visible
 
 DECAY = 0.999
 BATCH = 64
@@ -170,7 +170,7 @@ def prepare(budget: str) -> None:
     """Computes what the metric needs of the training set once."""
     options = cells(budget)[0].options
     source = runs.load_source(configuration(options))
-    evaluator = Evaluator([options["distance"]], source, progress=sys.stderr.isatty())
+    evaluator = Evaluator([options["distance"]], source, progress=visible())
     evaluator.prepare(source.shape)
 
 

@@ -71,7 +71,8 @@ def paired(ours: Sequence[float], others: Sequence[float]) -> Difference:
 def welch(ours: Sequence[float], mean: float, std: float, count: int) -> Difference:
     """The mean of at least two of ``ours`` less that of ``count`` others."""
     mine, theirs = np.var(ours, ddof=1) / len(ours), std**2 / count
-    freedom = (mine + theirs) ** 2 / (mine**2 / (len(ours) - 1) + theirs**2 / (count - 1))
+    shares = mine**2 / (len(ours) - 1) + theirs**2 / (count - 1)
+    freedom = (mine + theirs) ** 2 / shares if shares else len(ours) + count - 2
     return Difference(float(np.mean(ours) - mean), float(np.sqrt(mine + theirs)), float(freedom))
 
 

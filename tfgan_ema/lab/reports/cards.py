@@ -18,7 +18,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import shipped as recipes
-from tfgan_ema import files, runs, usage
+from tfgan_ema import files, progress, runs, usage
 from tfgan_ema.data import png
 from tfgan_ema.errors import UsageError
 from tfgan_ema.gan import GAN
@@ -220,7 +220,7 @@ def _evaluator(made: Mapping[str, Any], metrics: Sequence[str] | None, samples: 
     config = made["config"]
     source = runs.load_source(ConfigDict(config), made["data"]["name"])
     metrics = list(metrics or config["evaluate"]["metrics"])
-    return Evaluator(metrics, source, samples=samples, progress=sys.stderr.isatty())
+    return Evaluator(metrics, source, samples=samples, progress=progress.visible())
 
 
 def _scores(gan: GAN, average: str, evaluator: Evaluator) -> dict[str, Any]:
