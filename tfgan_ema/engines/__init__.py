@@ -180,6 +180,9 @@ class Kernels(Protocol):
                 degrees.
         """
 
+    def grouped_convolution(self, x: Tensor, kernel: Tensor) -> Tensor:
+        """A zero-padded convolution in groups: [n, h, w, g c] with [k, k, c, g d] -> [., g d]."""
+
 
 def current() -> Engine:
     """The engine of Keras's backend.
