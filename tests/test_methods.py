@@ -30,6 +30,7 @@ PENALTIES = {
     "dragan": penalties.dragan,
     "r1": lambda: penalties.R1(interval=2),
     "r2": penalties.R2,
+    "r1_r2": lambda: penalties.R1R2(interval=2),
     "l2": penalties.L2,
     "orthogonal": penalties.Orthogonal,
     "drift": penalties.Drift,

@@ -69,12 +69,10 @@ def gan(
         else:
             pair = zoo.build(network, width=1 / 16, num_classes=classes)
         model = tg.GAN(*pair, latent=pair[0].inputs[0].shape[-1], seed=7, **options)
-        model.compile(
-            # A large epsilon: where a gradient is 0, Adam must not make steps out of rounding.
-            keras.optimizers.Adam(1e-3, beta_1=0.5, epsilon=1e-3),
-            keras.optimizers.Adam(1e-3, beta_1=0.5, epsilon=1e-3),
-            **(compiled or {}),
-        )
+        # A large epsilon: where a gradient is 0, Adam must not make steps out of rounding.
+        players = ("d_optimizer", "g_optimizer")
+        made = {p: keras.optimizers.Adam(1e-3, beta_1=0.5, epsilon=1e-3) for p in players}
+        model.compile(**{**made, **(compiled or {})})
     return model
 
 

@@ -32,7 +32,7 @@ _NAMES = {
 _MODULES = (
     "augment", "averaging", "callbacks", "checkpoint", "data", "engines", "errors", "export",
     "gan", "interop", "latents", "layers", "losses", "metrics", "mixing", "optimizers",
-    "penalties", "posthoc",
+    "penalties", "posthoc", "schedules",
 )  # fmt: skip
 __all__ = ["__version__", *_NAMES, *_MODULES]
 

@@ -7,11 +7,13 @@ from typing import Any
 
 from keras import ops
 
+from tfgan_ema import schedules
 from tfgan_ema.controllers import Controller
 from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import UsageError, build, number, one_of, whole
 from tfgan_ema.latents import Draws
 from tfgan_ema.parts import Part
+from tfgan_ema.schedules import Number
 
 
 class InstanceNoise(Part):
@@ -62,7 +64,7 @@ class DiffAugment(Part):
         self,
         policy: Sequence[str] = POLICIES,
         *,
-        probability: float = 1.0,
+        probability: Number = 1.0,
         adaptive: bool = False,
         target: float = 0.6,
     ) -> None:
@@ -70,7 +72,7 @@ class DiffAugment(Part):
 
         Args:
             policy: which of `POLICIES` are applied, in order.
-            probability: of each row, in [0, 1]; the most of an adaptive one.
+            probability: of each row, in [0, 1], possibly scheduled; the most of an adaptive one.
             adaptive: whether the probability follows how far the discriminator overfits.
             target: of an adaptive one: the mean sign of the real batch's logits, in (-1, 1).
 
@@ -81,7 +83,9 @@ class DiffAugment(Part):
         if not isinstance(names, Sequence):
             raise UsageError(f"DiffAugment policy {policy!r}: expected names, e.g. ['color'].")
         self.policy = tuple(one_of("DiffAugment policy", name, self.POLICIES) for name in names)
-        self.probability = number("DiffAugment probability", probability, "[0, 1]")
+        name = "DiffAugment probability"
+        check = number if adaptive else schedules.number
+        self.probability = check(name, probability, "[0, 1]")
         self.adaptive, self.target, self.controller = adaptive, target, None
         if adaptive:
             name = "diff_augment_probability"
@@ -103,7 +107,8 @@ class DiffAugment(Part):
         if self.probability == 1 and not self.adaptive:
             return augmented
         chance = ops.reshape(draws.uniform((images.shape[0],), "chance"), (-1, 1, 1, 1))
-        share = self.controller.share if self.adaptive else self.probability
+        share = schedules.at(self.probability, draws.step)
+        share = self.controller.share if self.adaptive else share
         return ops.where(chance < share, augmented, images)
 
     @staticmethod

@@ -83,6 +83,14 @@ class Engine(Protocol):
         for the Jacobian J of v. R belongs to the gradients of the global batch.
         """
 
+    def watched(
+        self, function: Callable[[Tensor], Tensor], x: Tensor
+    ) -> tuple[Tensor, Callable[[], Tensor]]:
+        """``function(x)``, and what gives the gradient of its sum with respect to ``x``.
+
+        The gradient is differentiable once more, and may be asked for in a branch of `lazy`.
+        """
+
     def input_gradient(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """Gradient of ``sum(function(x))`` with respect to ``x``; differentiable once more."""
 
