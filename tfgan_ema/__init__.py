@@ -18,6 +18,7 @@ _NAMES = {
     "LeakyEMA": "mixing",
     "InstanceNoise": "augment",
     "DiffAugment": "augment",
+    "ADA": "augment",
     "TopK": "mixing",
     "Lookahead": "lookahead",
     "EMACallback": "callbacks",

@@ -1,4 +1,4 @@
-"""What is done to all images that the discriminator sees: instance noise and DiffAugment."""
+"""What is done to all that the discriminator sees: instance noise, DiffAugment, ADA's pipe."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from keras import ops
 
-from tfgan_ema import schedules
-from tfgan_ema.controllers import Controller
+from tfgan_ema.ada import ADA
+from tfgan_ema.controllers import ByChance
 from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import UsageError, build, number, one_of, whole
 from tfgan_ema.latents import Draws
@@ -45,7 +45,7 @@ class InstanceNoise(Part):
         return images + ops.cast(stddev * noise, images.dtype)
 
 
-class DiffAugment(Part):
+class DiffAugment(ByChance):
     """Differentiable augmentation of all that the discriminator sees (Zhao et al. 2020).
 
     Each row has draws of its own. ``color``: brightness in +-1/2, saturation x [0, 2), contrast
@@ -83,13 +83,7 @@ class DiffAugment(Part):
         if not isinstance(names, Sequence):
             raise UsageError(f"DiffAugment policy {policy!r}: expected names, e.g. ['color'].")
         self.policy = tuple(one_of("DiffAugment policy", name, self.POLICIES) for name in names)
-        name = "DiffAugment probability"
-        check = number if adaptive else schedules.number
-        self.probability = check(name, probability, "[0, 1]")
-        self.adaptive, self.target, self.controller = adaptive, target, None
-        if adaptive:
-            name = "diff_augment_probability"
-            self.controller = Controller(target, most=self.probability, name=name)
+        super().__init__("diff_augment", probability, adaptive, target)
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Augmented images [n, h, w, c].
@@ -107,9 +101,7 @@ class DiffAugment(Part):
         if self.probability == 1 and not self.adaptive:
             return augmented
         chance = ops.reshape(draws.uniform((images.shape[0],), "chance"), (-1, 1, 1, 1))
-        share = schedules.at(self.probability, draws.step)
-        share = self.controller.share if self.adaptive else share
-        return ops.where(chance < share, augmented, images)
+        return ops.where(chance < self.share(draws), augmented, images)
 
     @staticmethod
     def _color(images: Tensor, draws: Draws) -> Tensor:
@@ -152,10 +144,10 @@ class DiffAugment(Part):
         return images * ops.cast(ops.logical_not(covered), images.dtype)
 
 
-_AUGMENTATIONS = {"instance_noise": InstanceNoise, "diff_augment": DiffAugment}
+_AUGMENTATIONS = {"instance_noise": InstanceNoise, "diff_augment": DiffAugment, "ada": ADA}
 
 
-def get(name: str, **options: Any) -> InstanceNoise | DiffAugment:
+def get(name: str, **options: Any) -> InstanceNoise | DiffAugment | ADA:
     """The augmentation of that name.
 
     Raises:
