@@ -71,7 +71,7 @@ ROWS = {
         FLIP | LABELS | {"data.name": IMAGENET_64, "accumulate": 8},
     ),  # 2.09
     "fashion_mnist": Row(
-        "r3gan_32", 160_000, 16, 1.0, 8000.0, 0.1,
+        "r3gan_32", 120_000, 16, 1.0, 6000.0, 0.1,
         FLIP | SMALL | {"data.name": "fashion_mnist", "precision": "float32"},
     ),
 }  # fmt: skip

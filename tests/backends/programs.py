@@ -48,6 +48,7 @@ CASES = {
         "mlp", {"leak": {"beta": 0.5, "adaptive": True, "target": -0.9},
                 "penalties": {"lecam": {"weight": 0.3}}},
     ),
+    "r3gan": ("r3gan", {"loss": "relativistic", "penalties": {"r1_r2": {}}, "augment": "ada"}),
     "scheduled": (
         "mlp", {"leak": {"beta": {"kind": "linear", "start": 0.0, "end": 0.9, "steps": 15}},
                 "penalties": {"r1": {"weight": FALLING}},
@@ -71,7 +72,9 @@ def gan(name: str, compiled: dict | None = None):
     options["leak"] = tg.LeakyEMA(**options.get("leak", {"beta": 0.4, "start_step": 5}))
     if "lookahead" in options:
         options["lookahead"] = tg.Lookahead(**options["lookahead"])
-    if "augment" in options:
+    if options.get("augment") == "ada":
+        options["augment"] = [tg.ADA(probability=0.5)]
+    elif "augment" in options:
         options["augment"] = [tg.DiffAugment(**options["augment"])]
     optimizers = options.pop("compiled", {})
     if isinstance(options.get("loss"), tuple):
