@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfgan_ema import ada, augment
 from tfgan_ema.errors import UsageError
 from tfgan_ema.latents import Draws
-from tfgan_ema.schedules import Constant
+from tfgan_ema.schedules import ConstantValue
 
 DRAWS = Draws(5, 3, "test/")
 ROWS = 48
@@ -116,7 +116,7 @@ def test_cutout_is_a_square_of_half_the_size():
     assert (cut.sum(axis=(1, 2, 3)) == 3 * rows * columns).all()
 
 
-@pytest.mark.parametrize("probability", [0.0, Constant(0.0)])
+@pytest.mark.parametrize("probability", [0.0, ConstantValue(0.0)])
 def test_probability_0_is_the_identity_to_the_bit(images, probability):
     unchanged = np.asarray(augment.ADA(probability=probability)(images, DRAWS))
     assert unchanged.tobytes() == images.tobytes()

@@ -17,7 +17,7 @@ def wave(t):
 
 
 CLOSED_FORMS = {
-    "constant": (schedules.Constant(0.3), lambda step: np.full(len(step), 0.3)),
+    "constant": (schedules.ConstantValue(0.3), lambda step: np.full(len(step), 0.3)),
     "linear": (
         schedules.Linear(0.8, 0.2, 60, begin=20),
         lambda step: np.interp(step, [20, 60], [0.8, 0.2]),
@@ -93,7 +93,7 @@ def test_a_scheduled_run_differs_from_a_constant_one():
     """And each of its numbers is read in the step: a constant schedule is the number itself."""
     options = (
         {"beta": 0.5},
-        {"beta": schedules.Constant(0.5)},
+        {"beta": schedules.ConstantValue(0.5)},
         {"beta": schedules.Linear(0.5, 0.1, 4)},
     )
     results = []
@@ -202,7 +202,7 @@ def test_configurations_know_the_batch_size():
         ),
         (
             lambda: optimizers.get(
-                {"kind": "adam", "learning_rate": schedules.Constant(1.0), "decay_steps": 5}
+                {"kind": "adam", "learning_rate": schedules.ConstantValue(1.0), "decay_steps": 5}
             ),
             "give one",
         ),

@@ -118,7 +118,7 @@ CALLS = {
     ),
     "WarmUp": (lambda peak=0.1, steps=10: tg.schedules.WarmUp(peak, steps),
                {"steps": "count", "peak": "weight"}),
-    "Constant": (tg.schedules.Constant, {"value": NO_NUMBER}),
+    "Constant": (tg.schedules.ConstantValue, {"value": NO_NUMBER}),
     "schedules.get": (tg.schedules.get, {"kind": "name"}),
     "lazy_rescaled": (lambda interval: tg.optimizers.lazy_rescaled("adam", interval),
                       {"interval": "count"}),

@@ -41,7 +41,7 @@ class Schedule(Part, LearningRateSchedule):
         raise TypeError(f"{type(self).__name__} does not say how it moves")
 
 
-class Constant(Schedule):
+class ConstantValue(Schedule):
     """The same value at every step."""
 
     def __init__(self, value: float):
@@ -156,7 +156,7 @@ class EachUpdate(Schedule):
 
 
 Number = float | Schedule
-_SCHEDULES = {"constant": Constant, "linear": Linear, "cosine": Cosine, "warm_up": WarmUp}
+_SCHEDULES = {"constant": ConstantValue, "linear": Linear, "cosine": Cosine, "warm_up": WarmUp}
 
 
 def get(kind: str, **options: Any) -> Schedule:
