@@ -30,6 +30,7 @@ PENALTIES = {
     "dragan": penalties.dragan,
     "r1": lambda: penalties.R1(interval=2),
     "r2": penalties.R2,
+    "r1_r2": lambda: penalties.R1R2(interval=2),
     "l2": penalties.L2,
     "orthogonal": penalties.Orthogonal,
     "drift": penalties.Drift,
@@ -66,6 +67,7 @@ MIXINGS = {
     "instance_noise": lambda shape: {"augment": [augment.InstanceNoise(0.3, steps=2)]},
     "top_k": lambda shape: {"top_k": mixing.TopK(0.5, decay=0.5, every=1)},
     "diff_augment": lambda shape: {"augment": [augment.DiffAugment()]},
+    "ada": lambda shape: {"augment": [augment.ADA(probability=0.5)]},
     "all": lambda shape: (
         leak()
         | {"augment": [augment.InstanceNoise(0.1)], "top_k": mixing.TopK(0.5, decay=0.5, every=1)}
@@ -76,14 +78,14 @@ MIXINGS = {
 def test_every_method_is_here():
     assert {name.removesuffix("_l2") for name in LOSSES} == set(losses.names())
     assert set(PENALTIES) == set(penalties.names())
-    assert set(mixing.MODES) | {"instance_noise", "diff_augment", "top_k"} <= set(MIXINGS)
+    assert set(mixing.MODES) | {"instance_noise", "diff_augment", "ada", "top_k"} <= set(MIXINGS)
 
 
 def refusal(loss, mix, network):
     """The words with which a pair that makes no sense is refused, or ``None``."""
     if loss.startswith("gan_qp") and mix.startswith("same_"):
         return "distance of a real row and a fake one"
-    if mix == "diff_augment" and network == "mlp":
+    if mix in ("diff_augment", "ada") and network == "mlp":
         return "it needs images"
     return None
 
@@ -259,7 +261,7 @@ def test_the_page_names_everything_that_can_be_configured():
     for name in [*losses.names(), *mixing.MODES, *validation.UPDATE_ORDERS, *optimizers.names()]:
         if name not in ("sync", "alternating"):  # the defaults
             assert re.search(rf"= .*['\"]{name}['\"]", text), name
-    for name in [*penalties.names(), "instance_noise", "diff_augment"]:
+    for name in [*penalties.names(), "instance_noise", "diff_augment", "ada"]:
         assert re.search(rf"(penalties|augment)\.{name}\b", text), name
     for word in ("top_k.", "averages.", 'start_step = "auto"', "ramp", "accumulate", "interval"):
         assert word in text, word

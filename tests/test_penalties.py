@@ -455,3 +455,24 @@ def test_lecam_trains_alike_on_two_replicas_and_after_a_restart(tmp_path, two_re
     checkpoint.restore(second, tmp_path)
     toy.assert_close(whole, toy.fit(second, 2), 0)
     assert second.get_metrics_result()["lecam"] > 0
+
+
+@pytest.mark.parametrize(("network", "interval"), [("mlp", 1), ("mlp", 2), ("dcgan_32", 1)])
+def test_r1r2_is_r1_and_r2(network, interval):
+    """In one call of D for all rows, or in two calls where rows see each other (DCGAN)."""
+    options = {"interval": interval, "weight": 3.0}
+    chosen = toy.points() if network == "mlp" else None
+    found = []
+    for terms in (
+        [penalties.R1R2(**options)],
+        [penalties.R1(**options), penalties.R2(**options)],
+    ):
+        model = toy.gan(network, penalties=terms, loss="relativistic", num_classes=None)
+        state = toy.fit(model, 3, chosen=chosen)
+        # R1 and R2 move the batch statistics of a discriminator by calls of their own.
+        found.append([v for k, v in state.items() if "moving" not in k])
+        logs = {metric.name: float(metric.result()) for metric in model.metrics}
+        found[-1].append(sum(logs[term.name] for term in terms))
+    assert found[0][-1] > 0
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

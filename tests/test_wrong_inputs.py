@@ -110,14 +110,16 @@ CALLS = {
         {"learning_rate": NO_NUMBER[:3], "beta_1": [1.0, -0.1, *NO_NUMBER],
          "beta_2": [1.0, -0.1, *NO_NUMBER], "epsilon": [-1.0, *NO_NUMBER]},
     ),
-    "LinearDecay": (
-        lambda initial=0.1, steps=10, start=0, end=0.0: tg.optimizers.LinearDecay(
-            initial, steps, start, end
+    "Linear": (
+        lambda start=0.1, end=0.0, steps=10, begin=0: tg.schedules.Linear(
+            start, end, steps, begin=begin
         ),
-        {"initial": "weight", "steps": "count", "start": "index", "end": "weight"},
+        {"start": NO_NUMBER, "end": NO_NUMBER, "steps": "count", "begin": "index"},
     ),
-    "WarmUp": (lambda peak=0.1, steps=10: tg.optimizers.WarmUp(peak, steps),
+    "WarmUp": (lambda peak=0.1, steps=10: tg.schedules.WarmUp(peak, steps),
                {"steps": "count", "peak": "weight"}),
+    "Constant": (tg.schedules.ConstantValue, {"value": NO_NUMBER}),
+    "schedules.get": (tg.schedules.get, {"kind": "name"}),
     "lazy_rescaled": (lambda interval: tg.optimizers.lazy_rescaled("adam", interval),
                       {"interval": "count"}),
     "latents.get": (

@@ -51,12 +51,21 @@ def convolutional(classes: int | None) -> tuple[keras.Model, keras.Model]:
     return generator, discriminator
 
 
+def random_last_kernels(*networks: keras.Model) -> None:
+    """The last kernels of R3GAN's blocks start at 0, which hides all that is in front of them."""
+    rng = np.random.default_rng(9)
+    for weight in (weight for network in networks for weight in network.weights):
+        if weight.path.endswith("_conv3/kernel"):
+            weight.assign(rng.normal(0, 0.2, weight.shape))
+
+
 def gan(
     network: str = "conv", *, strategy: Any = None, compiled: dict | None = None, **options: Any
 ) -> Any:
     """A compiled GAN on small networks with weights fixed by a seed.
 
-    ``conv`` makes 8 px images, ``mlp`` points, any other name is the zoo's at 1/16 of its width.
+    ``conv`` and ``r3gan`` make 8 px images, ``mlp`` points, any other name is the zoo's at 1/16 of
+    its width.
     """
     keras.utils.set_random_seed(3)
     classes = options.get("num_classes")
@@ -66,15 +75,16 @@ def gan(
             pair = zoo.build("mlp", g_hidden=(16, 16), d_hidden=(16, 16))
         elif network == "conv":
             pair = convolutional(classes)
+        elif network == "r3gan":
+            pair = zoo.build("r3gan_32", image_size=8, width=1 / 48, num_classes=classes)
+            random_last_kernels(*pair)
         else:
             pair = zoo.build(network, width=1 / 16, num_classes=classes)
         model = tg.GAN(*pair, latent=pair[0].inputs[0].shape[-1], seed=7, **options)
-        model.compile(
-            # A large epsilon: where a gradient is 0, Adam must not make steps out of rounding.
-            keras.optimizers.Adam(1e-3, beta_1=0.5, epsilon=1e-3),
-            keras.optimizers.Adam(1e-3, beta_1=0.5, epsilon=1e-3),
-            **(compiled or {}),
-        )
+        # A large epsilon: where a gradient is 0, Adam must not make steps out of rounding.
+        players = ("d_optimizer", "g_optimizer")
+        made = {p: keras.optimizers.Adam(1e-3, beta_1=0.5, epsilon=1e-3) for p in players}
+        model.compile(**{**made, **(compiled or {})})
     return model
 
 

@@ -18,6 +18,7 @@ _NAMES = {
     "LeakyEMA": "mixing",
     "InstanceNoise": "augment",
     "DiffAugment": "augment",
+    "ADA": "augment",
     "TopK": "mixing",
     "Lookahead": "lookahead",
     "EMACallback": "callbacks",
@@ -32,7 +33,7 @@ _NAMES = {
 _MODULES = (
     "augment", "averaging", "callbacks", "checkpoint", "data", "engines", "errors", "export",
     "gan", "interop", "latents", "layers", "losses", "metrics", "mixing", "optimizers",
-    "penalties", "posthoc",
+    "penalties", "posthoc", "schedules",
 )  # fmt: skip
 __all__ = ["__version__", *_NAMES, *_MODULES]
 

@@ -1,4 +1,4 @@
-"""What is done to all images that the discriminator sees: instance noise and DiffAugment."""
+"""What is done to all that the discriminator sees: instance noise, DiffAugment, ADA's pipe."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 from keras import ops
 
-from tfgan_ema.controllers import Controller
+from tfgan_ema.ada import ADA
+from tfgan_ema.controllers import ByChance
 from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import UsageError, build, number, one_of, whole
 from tfgan_ema.latents import Draws
 from tfgan_ema.parts import Part
+from tfgan_ema.schedules import Number
 
 
 class InstanceNoise(Part):
@@ -43,7 +45,7 @@ class InstanceNoise(Part):
         return images + ops.cast(stddev * noise, images.dtype)
 
 
-class DiffAugment(Part):
+class DiffAugment(ByChance):
     """Differentiable augmentation of all that the discriminator sees (Zhao et al. 2020).
 
     Each row has draws of its own. ``color``: brightness in +-1/2, saturation x [0, 2), contrast
@@ -62,7 +64,7 @@ class DiffAugment(Part):
         self,
         policy: Sequence[str] = POLICIES,
         *,
-        probability: float = 1.0,
+        probability: Number = 1.0,
         adaptive: bool = False,
         target: float = 0.6,
     ) -> None:
@@ -70,7 +72,7 @@ class DiffAugment(Part):
 
         Args:
             policy: which of `POLICIES` are applied, in order.
-            probability: of each row, in [0, 1]; the most of an adaptive one.
+            probability: of each row, in [0, 1], possibly scheduled; the most of an adaptive one.
             adaptive: whether the probability follows how far the discriminator overfits.
             target: of an adaptive one: the mean sign of the real batch's logits, in (-1, 1).
 
@@ -81,11 +83,7 @@ class DiffAugment(Part):
         if not isinstance(names, Sequence):
             raise UsageError(f"DiffAugment policy {policy!r}: expected names, e.g. ['color'].")
         self.policy = tuple(one_of("DiffAugment policy", name, self.POLICIES) for name in names)
-        self.probability = number("DiffAugment probability", probability, "[0, 1]")
-        self.adaptive, self.target, self.controller = adaptive, target, None
-        if adaptive:
-            name = "diff_augment_probability"
-            self.controller = Controller(target, most=self.probability, name=name)
+        super().__init__("diff_augment", probability, adaptive, target)
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Augmented images [n, h, w, c].
@@ -103,8 +101,7 @@ class DiffAugment(Part):
         if self.probability == 1 and not self.adaptive:
             return augmented
         chance = ops.reshape(draws.uniform((images.shape[0],), "chance"), (-1, 1, 1, 1))
-        share = self.controller.share if self.adaptive else self.probability
-        return ops.where(chance < share, augmented, images)
+        return ops.where(chance < self.share(draws), augmented, images)
 
     @staticmethod
     def _color(images: Tensor, draws: Draws) -> Tensor:
@@ -147,10 +144,10 @@ class DiffAugment(Part):
         return images * ops.cast(ops.logical_not(covered), images.dtype)
 
 
-_AUGMENTATIONS = {"instance_noise": InstanceNoise, "diff_augment": DiffAugment}
+_AUGMENTATIONS = {"instance_noise": InstanceNoise, "diff_augment": DiffAugment, "ada": ADA}
 
 
-def get(name: str, **options: Any) -> InstanceNoise | DiffAugment:
+def get(name: str, **options: Any) -> InstanceNoise | DiffAugment | ADA:
     """The augmentation of that name.
 
     Raises:

@@ -17,10 +17,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from tfgan_ema import batch_statistics, profiles
+from tfgan_ema import batch_statistics, profiles, schedules
 from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import UsageError, build, number, one_of, whole
 from tfgan_ema.parts import Part
+from tfgan_ema.schedules import Number, Schedule
 
 NOTHING: Mapping[int, keras.Variable] = types.MappingProxyType({})
 STATISTICS = ("copy", "average", "standing")
@@ -47,10 +48,10 @@ class EMA(Part):
 
     def __init__(
         self,
-        decay: float | None = None,
+        decay: Number | None = None,
         *,
         start_step: int = 0,
-        half_life: float | None = None,
+        half_life: Number | None = None,
         ramp: float | None = None,
         statistics: str = "standing",
         name: str | None = None,
@@ -60,7 +61,8 @@ class EMA(Part):
         Args:
             decay: in [0, 1); 0.999 unless a half-life is given.
             start_step: averaging starts after this generator step.
-            half_life: images after which a weight's share is halved; excludes ``decay``.
+            half_life: images after which a weight's share is halved; excludes ``decay``. Either may
+                be scheduled; at a half-life of 0 the average equals the raw weights.
             ramp: the bound of the half-life as a share of the steps so far, for example 0.05.
             statistics: where the moving means and variances of batch normalisation come from:
                 ``"standing"`` estimates them for the averaged weights (`batch_statistics`),
@@ -75,22 +77,30 @@ class EMA(Part):
                 f"EMA with decay {decay} and half_life {half_life}: give one of the two."
             )
         if half_life is None:
-            decay = number("EMA decay", 0.999 if decay is None else decay, "[0, 1)", ", e.g. 0.999")
+            decay = 0.999 if decay is None else decay
+            decay = schedules.number("EMA decay", decay, "[0, 1)", ", e.g. 0.999")
         else:
-            half_life = number("EMA half_life", half_life, "(0, inf)", ", in images")
+            allowed = "(0, inf)" if isinstance(half_life, float | int) else "[0, inf)"
+            half_life = schedules.number("EMA half_life", half_life, allowed, ", in images")
         if ramp is not None:
             ramp = number("EMA ramp", ramp, "(0, inf)", ", e.g. 0.05, or none")
         self.decay, self.half_life, self.ramp = decay, half_life, ramp
         self.start_step = whole("start_step", start_step, 0)
         self.statistics = one_of("statistics", statistics, STATISTICS)
-        self.name = name or (f"ema_{decay}" if half_life is None else f"ema_{half_life:g}_images")
+        moves = isinstance(decay or half_life, Schedule)
+        if moves:
+            usual = "ema_scheduled"
+        else:
+            usual = f"ema_{decay}" if half_life is None else f"ema_{half_life:g}_images"
+        self.name = name or usual
 
     def rate(self, step: Tensor, batch_size: int) -> Tensor:
         """The share of the current weights after step ``step``, float32 in (0, 1]."""
+        done = step - 1  # before this step, as all schedules count
         if self.half_life is None:
-            rate = 1.0 - self.decay
+            rate = 1.0 - schedules.at(self.decay, done)
         else:
-            rate = half_life_rate(self.half_life / batch_size)
+            rate = half_life_rate(schedules.at(self.half_life, done) / batch_size)
         if self.ramp is not None:
             rate = ops.maximum(rate, half_life_rate(self.ramp * ops.cast(step, "float32")))
         return ops.where(step > self.start_step, ops.cast(rate, "float32"), 1.0)

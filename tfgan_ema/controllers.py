@@ -7,8 +7,12 @@ from collections.abc import Iterable
 import keras
 from keras import ops
 
+from tfgan_ema import schedules
 from tfgan_ema.engines import Engine, Tensor
-from tfgan_ema.errors import UsageError
+from tfgan_ema.errors import UsageError, number
+from tfgan_ema.latents import Draws
+from tfgan_ema.parts import Part
+from tfgan_ema.schedules import Number
 
 EVERY = 4  # generator steps between two moves, as in the authors' code
 SPEED = 500_000  # images in which the share moves by 1
@@ -72,6 +76,29 @@ class Controller(keras.layers.Layer):
         for total in (self.signs, self.batches):
             total.assign(ops.where(due, 0.0, total.value))
         return self.share.value
+
+
+class ByChance(Part):
+    """An augmentation with a probability: a number, a schedule, or an adaptive one.
+
+    Attributes:
+        controller: what moves an adaptive probability.
+    """
+
+    def __init__(self, key: str, probability: Number, adaptive: bool, target: float) -> None:
+        """Checks the values; ``key`` is the augmentation's name in configurations and logs."""
+        check = number if adaptive else schedules.number
+        self.probability = check(f"{key} probability", probability, "[0, 1]")
+        self.adaptive, self.target, self.controller = adaptive, target, None
+        if adaptive:
+            name = f"{key}_probability"
+            self.controller = Controller(target, most=self.probability, name=name)
+
+    def share(self, draws: Draws) -> Tensor | float:
+        """The probability of this step."""
+        if self.adaptive:
+            return self.controller.share
+        return schedules.at(self.probability, draws.step)
 
 
 def started(controllers: Iterable[Controller | None]) -> list[Controller]:

@@ -225,12 +225,12 @@ class GAN(keras.Model):
     def discriminator_objective(self, real: Batch, fake: Batch, draws: Draws) -> Objective:
         """The discriminator's loss with its penalties, and what is logged."""
         real, fake = self._augmented(real, draws, "real"), self._augmented(fake, draws, "fake")
-        logits = self.players.logit_pair(real, fake)
+        logits, gradients = self.players.judged(real, fake, self.regularisation.reads_gradients)
         for controller in self.controllers:
             controller.observe(self.engine, logits[0])
         loss = self.loss_pair.discriminator(*logits, **self.loss_inputs(real, fake))
         forward = functools.partial(self.players.logits, training=True)
-        inputs = PenaltyInputs(self.discriminator, forward, real, fake, *logits, draws)
+        inputs = PenaltyInputs(self.discriminator, forward, real, fake, *logits, draws, gradients)
         terms = self.regularisation.of("discriminator", inputs)
         report = {"d_loss": loss, **logit_report(*logits), **terms}
         return self._scaled(self.d_optimizer, loss + sum(terms.values())), report

@@ -10,11 +10,13 @@ from itertools import pairwise
 import keras
 from keras import ops
 
+from tfgan_ema import schedules
 from tfgan_ema.controllers import Controller
 from tfgan_ema.engines import Engine, Tensor
 from tfgan_ema.errors import UsageError, number, one_of, whole
 from tfgan_ema.latents import Draws
 from tfgan_ema.parts import Part
+from tfgan_ema.schedules import Number, Schedule
 
 NEVER = 2**31 - 1
 MODES = ("sync", "async_noise", "async_model", "same_random", "same_top_k")
@@ -43,7 +45,7 @@ class LeakyEMA(Part, keras.layers.Layer):
 
     def __init__(
         self,
-        beta: float = 0.5,
+        beta: Number = 0.5,
         *,
         start_step: int | str = 0,
         mode: str = "sync",
@@ -58,7 +60,8 @@ class LeakyEMA(Part, keras.layers.Layer):
         """Creates the layer.
 
         Args:
-            beta: share of the real batch that is replaced, in [0, 1); the most of an adaptive leak.
+            beta: share of the real batch that is replaced, in [0, 1), which may be scheduled; the
+                most of an adaptive leak.
             start_step: leaking starts after this generator step; ``"auto"`` waits until the
                 `Evaluate` callback sees the metric flatten (see `plateau`).
             mode: one of `MODES`.
@@ -76,7 +79,12 @@ class LeakyEMA(Part, keras.layers.Layer):
             UsageError: a value out of range.
         """
         super().__init__(name=name, trainable=False, dtype="float32")
-        beta = number("LeakyEMA beta", beta, "[0, 1)", "; at 1 no real image is left")
+        beta = schedules.number("LeakyEMA beta", beta, "[0, 1)", "; at 1 no real image is left")
+        if isinstance(beta, Schedule) and (adaptive or ramp):
+            raise UsageError(
+                f"LeakyEMA adaptive {adaptive}, ramp {ramp} with a beta that is a schedule: the "
+                "share follows one of them."
+            )
         if start_step != "auto":
             start_step = whole("LeakyEMA start_step", start_step, 0, ", or 'auto'")
         one_of("LeakyEMA mode", mode, MODES)
@@ -129,13 +137,16 @@ class LeakyEMA(Part, keras.layers.Layer):
 
     def count(self, step: Tensor, batch: int) -> Tensor:
         """Leaked rows of a global batch at generator step ``step`` (from 0), int32 scalar."""
+        if self.controller is not None or isinstance(self.beta, Schedule):
+            return ops.cast(ops.floor(self._share(step) * batch + 0.5), "int32")
         whole = _rounded(self.beta * batch)
-        if self.controller is not None:
-            return ops.cast(ops.floor(self.controller.share * batch + 0.5), "int32")
         if not self.ramp:
             return ops.convert_to_tensor(whole, "int32")
         progress = ops.clip(ops.cast(step - self.start + 1, "float32") / self.ramp, 0.0, 1.0)
         return ops.cast(ops.floor(whole * progress + 0.5), "int32")
+
+    def _share(self, step: Tensor) -> Tensor | float:
+        return self.controller.share if self.adaptive else schedules.at(self.beta, step)
 
     def call(
         self,
@@ -207,10 +218,10 @@ class LeakyEMA(Part, keras.layers.Layer):
     ) -> tuple[Tensor, int]:
         """Mask of this replica's leaked rows, and the most there can be."""
         if chances is not None:
-            return chances < (self.controller.share if self.adaptive else self.beta), rows
+            return chances < self._share(step), rows
         replicas, index = engine.replicas(), engine.rows(rows)
         batch = rows * replicas
-        count, most = self.count(step, batch), _rounded(self.beta * batch)
+        count, most = self.count(step, batch), _rounded(schedules.bounds(self.beta)[1] * batch)
         if logits is None:  # evenly spread: row i is leaked where floor((i+1) m / B) steps up
             leaked = (index + 1) * count // batch > index * count // batch
             return leaked, math.ceil(most / replicas)

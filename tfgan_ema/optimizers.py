@@ -1,4 +1,4 @@
-"""Optimizers for games, schedules of the learning rate, and both from plain configurations."""
+"""Optimizers for games, and optimizers from plain configurations."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from tfgan_ema import engines
+from tfgan_ema import engines, schedules
 from tfgan_ema.errors import UsageError, number, one_of, unknown, whole
-from tfgan_ema.parts import Part
+from tfgan_ema.schedules import EachUpdate, Linear, Schedule, WarmUp
 
 _register = keras.saving.register_keras_serializable(package="tfgan_ema")
 
@@ -21,9 +21,38 @@ _register = keras.saving.register_keras_serializable(package="tfgan_ema")
 # --- Adam ----------------------------------------------------------------------------------------
 
 
+def _moving(name: str) -> property:
+    """An attribute that is the value of a schedule in the update that is being made."""
+
+    def get(self: Adam) -> Any:
+        return schedules.at(getattr(self, f"given_{name}"), self.iterations)
+
+    def set_(self: Adam, value: Any) -> None:
+        setattr(self, f"given_{name}", value)
+
+    return property(get, set_)
+
+
 @_register
 class Adam(keras.optimizers.Adam):
-    """Keras's Adam, to rounding; faster where the backend has a kernel for it."""
+    """Keras's Adam, to rounding; faster where the backend has a kernel for it.
+
+    ``beta_1`` and ``beta_2`` may be schedules. The moments are corrected with the current betas, as
+    PyTorch's Adam does when its betas are set between updates.
+    """
+
+    beta_1, beta_2 = _moving("beta_1"), _moving("beta_2")
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "beta_1": self.given_beta_1,
+            "beta_2": self.given_beta_2,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Adam:
+        made = {key: keras.saving.deserialize_keras_object(config[key]) for key in _BETAS}
+        return super().from_config({**config, **made}, custom_objects)
 
     def update_step(self, gradient, variable, learning_rate) -> None:
         # The slots of Keras's Adam, and the way from a variable to its slots, have no public names.
@@ -148,55 +177,6 @@ def _one_minus_power(beta: float, step):
     return -ops.expm1(step * (math.log(beta) if beta > 0 else -math.inf))
 
 
-# --- schedules -----------------------------------------------------------------------------------
-
-
-class LinearDecay(Part, LearningRateSchedule):
-    """``initial`` until step ``start``, then straight down (or up) to ``end`` at step ``steps``.
-
-    Steps are updates of the optimizer that carries the schedule: with ``n_dis`` discriminator
-    updates a step, the discriminator's schedule is ``n_dis`` times as long.
-
-    Args:
-        initial: the rate at first, >= 0.
-        steps: the step at which ``end`` is reached, > ``start``.
-        start: the last step at the initial rate, >= 0.
-        end: the rate from ``steps`` on, >= 0.
-    """
-
-    def __init__(self, initial: float, steps: int, start: int = 0, end: float = 0.0):
-        if not whole("decay_start", start, 0) < whole("decay_steps", steps):
-            raise UsageError(
-                f"linear decay from step {start} to step {steps} goes nowhere; "
-                "expected 0 <= start < steps."
-            )
-        self.initial = number("initial rate", initial, "[0, inf)")
-        self.end = number("rate at the end", end, "[0, inf)")
-        self.steps, self.start = steps, start
-
-    def __call__(self, step):
-        """The rate of the update number ``step``, counted from 0: a float32 scalar."""
-        done = (ops.cast(step, "float32") - self.start) / (self.steps - self.start)
-        return self.initial + (self.end - self.initial) * ops.clip(done, 0.0, 1.0)
-
-
-class WarmUp(Part, LearningRateSchedule):
-    """Rises in a straight line to full height: the rate of the peak times min(1, (step+1)/steps).
-
-    Args:
-        peak: a rate, or the schedule to warm up to, whose own clock also starts at step 0.
-        steps: the number of updates, >= 1, of which the last is the first at full height.
-    """
-
-    def __init__(self, peak: float | LearningRateSchedule, steps: int):
-        self.peak, self.steps = _checked_rate(peak), whole("warm-up steps", steps)
-
-    def __call__(self, step):
-        """The rate of the update number ``step``, counted from 0: a float32 scalar."""
-        peak = self.peak(step) if callable(self.peak) else self.peak
-        return peak * ops.minimum(1.0, (ops.cast(step, "float32") + 1.0) / self.steps)
-
-
 # --- from configurations -------------------------------------------------------------------------
 
 _OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
@@ -210,6 +190,7 @@ _OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
 _EVERY_OPTIMIZER = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
 _STEPS = ("decay_steps", "decay_start", "warm_up_steps")  # whole numbers
 _FRACTIONS = ("beta_1", "beta_2", "rho", "momentum")  # in [0, 1)
+_BETAS = ("beta_1", "beta_2")  # of Adam, which may be scheduled
 _FLAGS = ("amsgrad", "centered", "nesterov")
 # Keras's options for what this package does elsewhere: averages, accumulation, loss scaling.
 _ELSEWHERE = {
@@ -232,8 +213,10 @@ def get(
         config: ``{"kind": "adam", "learning_rate": 2e-4, "beta_1": 0.5, ...}``, with the options of
             that kind, any of ``clipnorm, clipvalue, global_clipnorm, weight_decay``, and for a
             schedule ``warm_up_steps`` (:class:`WarmUp`) and ``decay_steps, decay_start, decay_end``
-            (``steps, start, end`` of :class:`LinearDecay`). ``None`` leaves an option at its
-            default; 0 decay or warm-up steps are none. A kind alone, ``"adam"``, is a
+            (``steps, begin, end`` of :class:`Linear`). ``None`` leaves an option at its default;
+            0 decay or warm-up steps are none. The learning rate, and Adam's betas, may be one of
+            `tfgan_ema.schedules` or its configuration; a schedule of Keras's is a learning rate
+            whose steps are the optimizer's updates. A kind alone, ``"adam"``, is a
             configuration too; an optimizer is returned as it is.
         updates_per_step: how often this optimizer updates its network in one generator step
             (``n_dis`` for the discriminator): the schedule's steps count generator steps.
@@ -244,6 +227,9 @@ def get(
     if isinstance(config, keras.optimizers.Optimizer):
         return config
     kind, options = _parse(config)
+    for key, value in options.items():
+        if isinstance(value, Schedule):  # its steps are generator steps
+            options[key] = EachUpdate(value, updates_per_step) if updates_per_step > 1 else value
     rate = _pop_learning_rate(kind, options, updates_per_step)
     try:
         return _OPTIMIZERS[kind](learning_rate=rate, **options)
@@ -267,11 +253,14 @@ def lazy_rescaled(config: str | Mapping[str, Any], interval: int) -> dict[str, A
         A configuration with all options of the optimizer.
 
     Raises:
-        UsageError: the interval is no positive integer, or as in :func:`get`.
+        UsageError: the interval is no positive integer, a schedule, or as in :func:`get`.
     """
     whole("lazy interval", interval)
     c = interval / (interval + 1)
     kind, options = _parse(config)
+    for key, value in options.items():
+        if isinstance(value, LearningRateSchedule):
+            raise UsageError(f"lazily rescaled {key}: expected a number, not a schedule.")
     rates = {key: options[key] * c for key in ("learning_rate", "decay_end") if key in options}
     # RMSprop calls its beta_2 rho.
     betas = {key: options[key] ** c for key in ("beta_1", "beta_2", "rho") if key in options}
@@ -308,6 +297,14 @@ def _defaults(optimizer: type[keras.optimizers.Optimizer]) -> dict[str, Any]:
 
 def _checked(kind: str, key: str, value: Any) -> Any:
     """The value if it is in range; numbers as floats, on which Keras insists."""
+    if isinstance(value, Mapping | LearningRateSchedule):
+        if key == "learning_rate":
+            return schedules.number(f"{kind}'s {key}", value, "[0, inf)", foreign=True)
+        if kind == "adam" and key in _BETAS:
+            return schedules.number(f"{kind}'s {key}", value, "[0, 1)")
+        raise UsageError(
+            f"optimizer {kind!r}: {key} cannot be a schedule; learning rates can, and adam's betas."
+        )
     try:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
@@ -332,8 +329,12 @@ def _pop_learning_rate(
 ) -> float | LearningRateSchedule:
     rate, end = options.pop("learning_rate"), options.pop("decay_end", 0.0)
     steps, start, warm_up = (options.pop(key, 0) * updates_per_step for key in _STEPS)
+    if steps and isinstance(rate, LearningRateSchedule):
+        raise UsageError(
+            f"optimizer {kind!r}: decay_steps with a learning rate that is a schedule: give one."
+        )
     if steps:
-        rate = LinearDecay(rate, steps, start, end)
+        rate = Linear(rate, end, steps, begin=start)
     elif start or end:
         raise UsageError(f"optimizer {kind!r}: decay_start and decay_end need decay_steps.")
     return WarmUp(rate, warm_up) if warm_up else rate

@@ -68,14 +68,34 @@ class Players:
         logits = self.discriminator(inputs, training=training)
         return ops.cast(ops.reshape(logits, (-1,)), "float32")
 
-    def logit_pair(self, real: Batch, fake: Batch) -> tuple[Tensor, Tensor]:
-        """The logits of two batches of one size, in one call where that makes no difference."""
+    def judged(
+        self, real: Batch, fake: Batch, watched: bool
+    ) -> tuple[tuple[Tensor, Tensor], Callable[[], tuple[Tensor, Tensor]] | None]:
+        """The logits of two batches of one size, and what gives their sums' input gradients.
+
+        There is one call for both where that makes no difference. The gradients are with respect to
+        the images, and ``None`` unless ``watched``.
+        """
+
+        def logits(batch: Batch) -> tuple[Tensor, Callable[[], Tensor] | None]:
+            def of_images(images: Tensor) -> Tensor:
+                return self.logits(images, batch.labels, training=True)
+
+            if watched:
+                return self.engine.watched(of_images, batch.images)
+            return of_images(batch.images), None
+
         if not self._rows_are_independent:
-            return tuple(self.logits(*batch[:2], training=True) for batch in (real, fake))
-        both = Batch(*real[:2]).alternated(Batch(*fake[:2]))
-        logits = self.logits(*both[:2], training=True)
-        return logits[0::2], logits[1::2]
+            pair, gradients = zip(logits(real), logits(fake), strict=True)
+            return pair, (lambda: tuple(each() for each in gradients)) if watched else None
+        both, gradient = logits(Batch(*real[:2]).alternated(Batch(*fake[:2])))
+        return _halves(both), (lambda: _halves(gradient())) if watched else None
 
     def batch_mean(self, logits: Tensor) -> Tensor:
         """The mean of logits over the global batch."""
         return self.engine.replica_mean(ops.mean(logits))
+
+
+def _halves(both: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of two batches that `Batch.alternated` joined."""
+    return both[0::2], both[1::2]

@@ -138,12 +138,12 @@ def build_gan(config: ConfigDict, shape: tuple[int, ...], num_classes: int | Non
     import keras
 
     import zoo
-    from tfgan_ema import augment, averaging, latents, losses, penalties
+    from tfgan_ema import augment, averaging, latents, losses, penalties, schedules
     from tfgan_ema.gan import GAN
 
     keras.mixed_precision.set_global_policy(PRECISIONS[config.precision])
     keras.utils.set_random_seed(config.seed)
-    parts = plain(config)
+    parts = schedules.with_batch_size(plain(config), config.batch_size)
     size = {"image_size": shape[0], "channels": shape[2]} if len(shape) == 3 else {}
     size["num_classes"] = num_classes
     generator, discriminator = _build("network", parts["network"], zoo.build, **size)

@@ -49,6 +49,7 @@ _SNDCGAN = (_SNGAN[0], _DCGAN[1])
 _ALPHA = ("Otstot et al. 2023, arXiv 2302.14320", "alphaGAN (MIT)")
 _AVERAGING = ("Yazici et al. 2019, arXiv 1806.04498", "EMA_GAN (MIT)")
 _BIGGAN = ("Brock et al. 2019, arXiv 1809.11096", "BigGAN-PyTorch (MIT)")
+_R3GAN = ("Huang et al. 2024, arXiv 2501.05441", "R3GAN (no licence stated)")
 _STYLEGAN2 = (
     "Karras et al. 2020, arXiv 1912.04958",
     "stylegan2-ada-pytorch (NVIDIA, non-commercial)",
@@ -83,6 +84,15 @@ CATALOGUE = {
     "dcgan_alpha_64": Entry("dcgan", 64, *_ALPHA, (3_576_704, 2_765_568), {"table": "alpha"}),
     "dcgan_alpha_112": Entry("dcgan", 112, *_ALPHA, (5_266_304, 2_782_464), {"table": "alpha"}),
     "mlp": Entry("mlp", None, *_ALPHA, (483_202, 121_401), {}),
+    "r3gan_32": Entry("r3gan", 32, *_R3GAN, (20_732_160, 20_683_776), {"table": "small"}),
+    "r3gan_64": Entry("r3gan", 64, *_R3GAN, (22_429_824, 22_381_440), {"table": "small"}),
+    "r3gan_256": Entry("r3gan", 256, *_R3GAN, (23_057_952, 23_009_568), {"table": "256"}),
+    "r3gan_imagenet_32": Entry(
+        "r3gan", 32, *_R3GAN, (82_752_000, 82_655_232), {"table": "imagenet"}
+    ),
+    "r3gan_imagenet_64": Entry(
+        "r3gan", 64, *_R3GAN, (103_408_128, 103_311_360), {"table": "imagenet"}
+    ),
     "sndcgan_32": Entry("sndcgan", 32, *_SNDCGAN, (3_804_739, 5_860_865), {}),
     "sngan_32": Entry("resnet", 32, *_SNGAN, (4_276_739, 1_053_825), {"table": "32"}),
     "sngan_48": Entry("resnet", 48, *_SNGAN, (4_878_083, 10_141_441), {"table": "48"}),

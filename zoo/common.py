@@ -30,6 +30,17 @@ def start_size(image_size: int, doublings: int) -> int:
     return image_size // step
 
 
+def doubled_sizes(image_size: int) -> list[int]:
+    """4, 8, 16, ... up to ``image_size``: the grids of a generator that starts from 4x4.
+
+    Raises:
+        UsageError: ``image_size`` is not a power of 2, or below 8.
+    """
+    if not isinstance(image_size, int) or image_size < 8 or image_size & (image_size - 1):
+        raise UsageError(f"image_size {image_size!r}: expected a power of 2, at least 8.")
+    return [2**i for i in range(2, image_size.bit_length())]
+
+
 def label_input(num_classes: int | None) -> Tensor | None:
     """The symbolic label, int32 [n]; ``None`` for an unconditional network."""
     return None if num_classes is None else keras.Input((), dtype="int32", name="label")

@@ -39,7 +39,7 @@ from tfgan_ema.layers.style import (
     normalize_second_moment,
     upsample,
 )
-from zoo.common import label_input, scaled, with_label
+from zoo.common import doubled_sizes, label_input, scaled, with_label
 
 # name: channels at resolution r are min(base // r, 512); mapping's layers; residual D?;
 #       rows in a group of minibatch std
@@ -84,14 +84,12 @@ def build(
     Raises:
         UsageError: an impossible size, an unknown kind of noise, a probability outside [0, 1].
     """
-    if not isinstance(image_size, int) or image_size < 8 or image_size & (image_size - 1):
-        raise UsageError(f"image_size {image_size!r}: expected a power of 2, at least 8.")
+    resolutions = doubled_sizes(image_size)
     if noise not in NOISES:
         raise unknown("noise", noise, NOISES)
     if not 0 <= style_mixing <= 1:
         raise UsageError(f"style_mixing {style_mixing!r}: expected a probability in [0, 1].")
     base, depth, residual, group = TABLE[table]
-    resolutions = [2**i for i in range(2, int(math.log2(image_size)) + 1)]
     sizes = {r: scaled(min(base // r, MAX_CHANNELS), width) for r in resolutions}
     synthesis = _synthesis(sizes, scaled(MAX_CHANNELS, width), channels, noise)
     mapping = _mapping(synthesis, latent_dim, mapping_layers or depth, num_classes, style_mixing)

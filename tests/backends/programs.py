@@ -22,6 +22,13 @@ from tfgan_ema.layers import resampling
 
 BACKEND = keras.config.backend()
 STEPS = 20
+FALLING = {"kind": "cosine", "start": 2.0, "end": 0.1, "steps": 9}
+SCHEDULED = {  # for both players
+    "kind": "adam", "epsilon": 1e-3,
+    "learning_rate": {"kind": "cosine", "start": 2e-3, "end": 5e-4, "steps": 15},
+    "beta_1": {"kind": "linear", "start": 0.5, "end": 0.0, "steps": 10},
+    "beta_2": {"kind": "cosine", "start": 0.9, "end": 0.99, "steps": 20},
+}  # fmt: skip
 CASES = {
     "hinge_sn": ("conv", {"loss": "hinge", "n_dis": 2, "num_classes": 3}),
     "non_saturating_r1": ("conv", {"penalties": {"r1": {"weight": 1.0, "interval": 2}}}),
@@ -41,8 +48,16 @@ CASES = {
         "mlp", {"leak": {"beta": 0.5, "adaptive": True, "target": -0.9},
                 "penalties": {"lecam": {"weight": 0.3}}},
     ),
+    "r3gan": ("r3gan", {"loss": "relativistic", "penalties": {"r1_r2": {}}}),
+    "scheduled": (
+        "mlp", {"leak": {"beta": {"kind": "linear", "start": 0.0, "end": 0.9, "steps": 15}},
+                "penalties": {"r1": {"weight": FALLING}},
+                "averages": [{"half_life": {"kind": "warm_up", "peak": 40.0, "steps": 30}}],
+                "compiled": {"d_optimizer": SCHEDULED, "g_optimizer": SCHEDULED}},
+    ),
     "augmented": ("conv", {"augment": {"policy": "color", "adaptive": True, "target": -0.9}}),
 }  # fmt: skip
+LENGTHS = dict.fromkeys(CASES, STEPS) | {"r3gan": 3}  # without norms, rounding grows soon
 SHARED = ("hinge_sn",)  # what the default tests need of them
 SPEED = 4 * 8 / 0.1  # with which shares move by 0.1 every four steps of these batches
 
@@ -60,13 +75,14 @@ def gan(name: str, compiled: dict | None = None):
         options["lookahead"] = tg.Lookahead(**options["lookahead"])
     if "augment" in options:
         options["augment"] = [tg.DiffAugment(**options["augment"])]
+    optimizers = options.pop("compiled", {})
     if isinstance(options.get("loss"), tuple):
         loss, values = options["loss"]
         options["loss"] = tg.losses.get(loss, **values)
     return toy.gan(
         network,
         track_gradients=True,
-        compiled=compiled,
+        compiled={**optimizers, **(compiled or {})},
         **options,
     )
 
@@ -106,7 +122,7 @@ def steps(folder: Path, *names: str) -> None:
     """Trains cases from their first states; writes what is left and samples."""
     for name in names:
         model = begun(folder, name)
-        last = fit(model) | served(model)
+        last = fit(model, LENGTHS[name]) | served(model)
         if name == "alpha":
             scores = model.evaluate(np.ones((16, 2), "float32"), batch_size=8, verbose=0)
             last["evaluation"] = np.array(scores)

@@ -92,10 +92,10 @@ def assert_close(one, other, tolerance=1e-5):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", programs.CASES)
-def test_twenty_steps_agree(all_cases, name):
+def test_some_steps_agree(all_cases, name):
     reference, found = results(all_cases, name)
     assert_close(reference, found)
-    assert reference["step/000/step"] == programs.STEPS
+    assert reference["step/000/step"] == programs.LENGTHS[name]
     first = checkpoint.read(all_cases / f"{name}_first.npz")[0]
     for player in ("generator", "discriminator"):
         moved = np.abs(reference[f"{player}/000/kernel"] - first[f"{player}/000/kernel"]).max()

@@ -56,6 +56,7 @@ def test_models_without_a_graph_count_as_dependent():
         ("biggan_32", True),
         ("conventional_32", True),
         ("mlp", True),
+        ("r3gan_32", True),
         ("dcgan_32", False),
         ("stylegan2_32", False),
     ],

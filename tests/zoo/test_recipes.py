@@ -12,7 +12,18 @@ import pytest
 import configs
 import zoo
 from configs import alpha, averaging, base, leaky, published, relativistic, tables
-from tfgan_ema import augment, data, latents, lookahead, losses, mixing, optimizers, penalties, runs
+from tfgan_ema import (
+    augment,
+    data,
+    latents,
+    lookahead,
+    losses,
+    mixing,
+    optimizers,
+    penalties,
+    runs,
+    schedules,
+)
 from tfgan_ema import averaging as rules
 from tfgan_ema.errors import UsageError
 
@@ -41,7 +52,7 @@ def test_every_row_is_a_valid_experiment(name, tmp_path, monkeypatch):
     for config in experiments(name).values():
         base.check(config)
         data.check(config.data.name, config.data.split)
-        parts = runs.plain(config)
+        parts = schedules.with_batch_size(runs.plain(config), config.batch_size)
         network = parts["network"]
         entry = zoo.entry(network.pop("kind"))
         assert parts["data"]["labels"] or entry.num_classes is None

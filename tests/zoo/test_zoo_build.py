@@ -17,13 +17,19 @@ from zoo.stylegan2 import truncated
 NARROW = {
     "biggan_128": (1 / 24, 32),
     "mlp": (1 / 10, None),
+    "r3gan_256": (1 / 48, 64),
+    "r3gan_imagenet_32": (1 / 48, 16),
+    "r3gan_imagenet_64": (1 / 48, 16),
     "sngan_128": (1 / 32, 32),
     "stylegan2_32": (1 / 32, 16),
     "stylegan2_256": (1 / 32, 32),
     "wgan_gp_128": (1 / 32, 32),
 }
 # One of each family, for what takes long
-FAMILIES = ("dcgan_32", "sndcgan_32", "conventional_32", "sngan_32", "biggan_32", "stylegan2_32")
+FAMILIES = (
+    "dcgan_32", "sndcgan_32", "conventional_32", "sngan_32", "biggan_32", "stylegan2_32",
+    "r3gan_32",
+)  # fmt: skip
 rest = pytest.mark.slow
 
 
@@ -164,6 +170,17 @@ def stylegan2(resolution, base, depth, residual):
     return g, d
 
 
+def r3gan(group, *widths):
+    """``widths`` from 4x4 on: two bottlenecks each, and what joins them."""
+    blocks = 0
+    for width in widths:
+        hidden = 2 * width
+        blocks += 2 * (dense(width, hidden) + 9 * group * hidden + hidden + hidden * width)
+    joints = sum(i * o for i, o in itertools.pairwise(widths) if i != o) + 3 * widths[-1]
+    basis = 16 * widths[0]
+    return 64 * widths[0] + basis + blocks + joints, widths[0] + basis + blocks + joints
+
+
 def perceptron(*sizes):
     return sum(dense(i, o) for i, o in itertools.pairwise(sizes))
 
@@ -187,6 +204,11 @@ PARAMETERS = {
     "dcgan_alpha_64": dcgan(4, 100, (512, 256, 128, 64), (64, 128, 256, 512), 4, False),
     "dcgan_alpha_112": dcgan(7, 100, (512, 256, 128, 64), (64, 128, 256, 512), 4, False),
     "mlp": (perceptron(2, *[400] * 4, 2), perceptron(2, *[200] * 4, 1)),
+    "r3gan_32": r3gan(16, 768, 768, 768, 768),
+    "r3gan_64": r3gan(16, 768, 768, 768, 768, 384),
+    "r3gan_256": r3gan(16, 768, 768, 768, 768, 384, 192, 96),
+    "r3gan_imagenet_32": r3gan(32, *[1536] * 4),
+    "r3gan_imagenet_64": r3gan(32, *[1536] * 5),
     "sndcgan_32": sndcgan(),
     "stylegan2_32": stylegan2(32, 32768, 2, False),
     "stylegan2_256": stylegan2(256, 16384, 8, True),
@@ -207,7 +229,7 @@ def test_the_catalogue_states_them():
 
 
 @pytest.mark.parametrize(
-    "name", some("sngan_32", "dcgan_alpha_64", "stylegan2_32", "biggan_32", "mlp")
+    "name", some("sngan_32", "dcgan_alpha_64", "stylegan2_32", "biggan_32", "mlp", "r3gan_32")
 )
 def test_full_size_parameters(name, monkeypatch):
     # Orthogonal kernels of this size take half a minute, and counting needs no values.
@@ -243,7 +265,7 @@ def test_shapes_ranges_and_saving(name, tmp_path):
     assert images.dtype == np.float32
     assert 0 < np.std(images, axis=0).max() < np.inf
     family = zoo.entry(name).family
-    if family not in ("mlp", "stylegan2", "conventional") and "averaging" not in name:
+    if family not in ("mlp", "stylegan2", "conventional", "r3gan") and "averaging" not in name:
         assert np.abs(images).max() <= 1
     labels = z[1:] if isinstance(z, list) else []
     logits = np.asarray(discriminator([images, *labels] if labels else images))
@@ -282,6 +304,9 @@ def test_gradient_reaches_every_weight(name):
     rng = np.random.default_rng(0)
     for model in (generator, discriminator):
         inputs = inputs_of(model, rows=8)
+        for weight in model.trainable_weights:
+            if weight.path.endswith("_conv3/kernel"):  # R3GAN's start at 0, and stop gradients
+                weight.assign(rng.normal(0, 0.1, weight.shape))
         with tf.GradientTape() as tape:
             outputs = model(inputs, training=False)
             loss = tf.reduce_sum(outputs * rng.normal(size=outputs.shape).astype("float32"))

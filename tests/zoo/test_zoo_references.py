@@ -35,6 +35,12 @@ BIGGANS = {
     "biggan_128": ("biggan_128", 1 / 12, {"num_classes": 5}),
     "biggan_32": ("biggan_32", 1 / 8, {"num_classes": 5}),
 }
+R3GANS = {
+    "r3gan_32": ("r3gan_32", 1 / 16, {}),
+    "r3gan_64": ("r3gan_64", 1 / 16, {}),
+    "r3gan_conditional_32": ("r3gan_32", 1 / 16, {"num_classes": 5}),
+    "r3gan_conditional_64": ("r3gan_64", 1 / 16, {"num_classes": 5}),
+}
 STYLEGANS = {
     "stylegan2_32": ("stylegan2_32", {}),
     "stylegan2_conditional_32": ("stylegan2_32", {"num_classes": 3}),
@@ -71,18 +77,18 @@ def close(ours, theirs, tolerance=1e-4):
     assert np.abs(ours - theirs).max() <= tolerance * max(1, np.abs(theirs).max())
 
 
-SLOW = ("sngan_48", "sngan_64", "wgan_gp_48")
+SLOW = ("sngan_48", "sngan_64", "wgan_gp_48", "r3gan_32", "r3gan_64")
 
 
 @pytest.mark.parametrize(
     "case",
     [
         pytest.param(case, marks=pytest.mark.slow) if case in SLOW else case
-        for case in RESNETS | BIGGANS
+        for case in RESNETS | BIGGANS | R3GANS
     ],
 )
 def test_same_output(case):
-    name, width, options = (RESNETS | BIGGANS)[case]
+    name, width, options = (RESNETS | BIGGANS | R3GANS)[case]
     reference = load(case)
     generator, discriminator = build(name, reference, width, options)
     for model, part in ((generator, "G"), (discriminator, "D")):
@@ -155,13 +161,14 @@ def test_noise_in_the_latent_is_the_same_function():
     assert np.abs(np.asarray(free(long[:, ::-1].copy())) - np.asarray(const(z))).max() > 0.01
 
 
-def test_a_published_pickle_of_modules():
+@pytest.mark.parametrize(("name", "width"), [("stylegan2_32", 1 / 64), ("r3gan_32", 1 / 96)])
+def test_a_published_pickle_of_modules(name, width):
     """As the authors publish them: the averaged generator in a pickle of modules."""
-    tensors = read_tensors(FIXTURES / "stylegan2_small.pkl")
-    assert all(name.startswith("G_ema.") for name in tensors)
-    generator, _ = zoo.build("stylegan2_32", image_size=8, width=1 / 64, latent_dim=8)
-    load_weights(generator, tensors, "stylegan2")
-    close(thinned(generator(latent(generator))), load("stylegan2_small")["images"])
+    family = zoo.entry(name).family
+    tensors = read_tensors(FIXTURES / f"{family}_small.pkl")
+    generator, _ = zoo.build(name, image_size=8, width=width, latent_dim=8)
+    load_weights(generator, tensors, family)
+    close(thinned(generator(latent(generator))), load(f"{family}_small")["images"])
 
 
 def test_another_architecture_is_named():

@@ -83,6 +83,14 @@ class Engine(Protocol):
         for the Jacobian J of v. R belongs to the gradients of the global batch.
         """
 
+    def watched(
+        self, function: Callable[[Tensor], Tensor], x: Tensor
+    ) -> tuple[Tensor, Callable[[], Tensor]]:
+        """``function(x)``, and what gives the gradient of its sum with respect to ``x``.
+
+        The gradient is differentiable once more, and may be asked for in a branch of `lazy`.
+        """
+
     def input_gradient(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """Gradient of ``sum(function(x))`` with respect to ``x``; differentiable once more."""
 
@@ -179,6 +187,9 @@ class Kernels(Protocol):
             turned: the folded kernel [4, 4, c, d] of `tfgan_ema.layers.resampling`, turned by 180
                 degrees.
         """
+
+    def grouped_convolution(self, x: Tensor, kernel: Tensor) -> Tensor:
+        """A zero-padded convolution in groups: [n, h, w, g c] with [k, k, c, g d] -> [., g d]."""
 
 
 def current() -> Engine:

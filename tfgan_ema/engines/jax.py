@@ -114,14 +114,19 @@ def _assign(assigned: dict[int, keras.Variable], values: dict[int, Tensor]) -> N
 # Gradients and updates
 
 
+def watched(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
+    """``function(x)``, and what gives the gradient of its sum with respect to ``x``."""
+    assigned: dict[int, keras.Variable] = {}
+    values, pullback, updates = jax.vjp(
+        lambda x: _noted(lambda: function(x), assigned), x, has_aux=True
+    )
+    _assign(assigned, updates)
+    return values, lambda: pullback(jnp.ones_like(values))[0]
+
+
 def input_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Gradient of ``sum(function(x))`` with respect to ``x``; differentiable once more."""
-    assigned: dict[int, keras.Variable] = {}
-    gradient, values = jax.grad(
-        lambda x: _noted(lambda: jnp.sum(function(x)), assigned), has_aux=True
-    )(x)
-    _assign(assigned, values)
-    return gradient
+    return watched(function, x)[1]()
 
 
 def gradients(

@@ -41,3 +41,8 @@ def upsampled_convolution(x: Tensor, turned: Tensor) -> Tensor:
     ]
     rows = [ops.stack(row, axis=3) for row in pixels]
     return ops.reshape(ops.stack(rows, axis=2), (-1, 2 * height, 2 * width, turned.shape[-1]))
+
+
+def grouped_convolution(x: Tensor, kernel: Tensor) -> Tensor:
+    """Keras's operation."""
+    return ops.conv(x, kernel, padding="same", data_format="channels_last")

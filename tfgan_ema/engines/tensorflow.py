@@ -73,12 +73,18 @@ def random_bits(
 # Gradients and updates
 
 
-def input_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Gradient of ``sum(function(x))`` with respect to ``x``; differentiable once more."""
+def watched(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
+    """``function(x)``, and what gives the gradient of its sum with respect to ``x``."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
-        total = tf.reduce_sum(function(x))
-    return tape.gradient(total, x, unconnected_gradients="zero")
+        values = function(x)
+        total = tf.reduce_sum(values)
+    return values, lambda: tape.gradient(total, x, unconnected_gradients="zero")
+
+
+def input_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Gradient of ``sum(function(x))`` with respect to ``x``; differentiable once more."""
+    return watched(function, x)[1]()
 
 
 def _values(variables: Sequence[keras.Variable]) -> list[tf.Variable]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,3 +75,24 @@ def upsampled_convolution(x: Tensor, turned: Tensor) -> Tensor:
         padding="same",
         data_format="channels_last",
     )
+
+
+def grouped_convolution(x: Tensor, kernel: Tensor) -> Tensor:
+    """TensorFlow's own convolution; Keras has XLA compile it, whose loops are slow on a CPU."""
+    if _has_gradients_of_groups(x.dtype):
+        return tf.nn.conv2d(x, kernel, 1, "SAME")
+    return keras.ops.conv(x, kernel, padding="same", data_format="channels_last")
+
+
+@functools.cache
+def _has_gradients_of_groups(dtype: tf.DType) -> bool:
+    """Whether TensorFlow differentiates grouped convolutions here: on a CPU only oneDNN does."""
+    with tf.init_scope(), tf.GradientTape() as tape:
+        x = tf.ones((1, 1, 1, 2), dtype)
+        tape.watch(x)
+        y = tf.nn.conv2d(x, tf.ones((1, 1, 1, 2), dtype), 1, "SAME")
+        try:
+            tape.gradient(y, x)
+        except tf.errors.InvalidArgumentError:
+            return False
+    return True

@@ -1,6 +1,6 @@
 """Weights of reference implementations, put into the networks of the zoo.
 
-mimicry's SNGAN, cGAN-PD and WGAN-GP, BigGAN-PyTorch and StyleGAN2-ADA, generators and
+mimicry's SNGAN, cGAN-PD and WGAN-GP, BigGAN-PyTorch, StyleGAN2-ADA and R3GAN, generators and
 discriminators: `load_weights` fills a network built by `zoo.build` from the tensors that
 `tfgan_ema.interop.pytorch.read_tensors` read from a checkpoint.
 """
@@ -19,7 +19,10 @@ Transform = Callable[[np.ndarray], np.ndarray]
 Plan = dict[str, tuple[str, Transform]]  # path of our weight -> name of their tensor, transform
 
 # Counters, estimates of sigma and fixed filters: nothing that a network here lacks.
-_IGNORED = ("num_batches_tracked", "sn_sigma", "sv0", "accumulation_counter", "resample_filter")
+_IGNORED = (
+    "num_batches_tracked", "sn_sigma", "sv0", "accumulation_counter", "resample_filter",
+    "Resampler.Kernel",
+)  # fmt: skip
 
 
 _same: Transform = np.asarray
@@ -187,12 +190,44 @@ def _stylegan2(model: keras.Model) -> Plan:
     return plan
 
 
+def _r3gan(model: keras.Model) -> Plan:
+    generator = _is_generator(model)
+    names = [layer.name for layer in model.layers]
+    stages = sum(name.endswith("_conv3") for name in names) // 2
+    change = "MainLayers.{}.Layers.{}"  # the first layer of a stage, or its last
+    ends = change.format(*((0, 0) if generator else (stages - 1, 2)))
+    size = model.outputs[0].shape[1] if generator else model.inputs[0].shape[1]
+    layers = {
+        "dense": f"{ends}.LinearLayer", "basis": f"{ends}.Basis", "logits": f"{ends}.LinearLayer",
+        "to_image": "AggregationLayer.Layer", "from_image": "ExtractionLayer.Layer",
+        "embedding": "EmbeddingLayer",
+    }  # fmt: skip
+    variables, transforms = {}, {"basis/kernel": lambda w: w.transpose(2, 3, 0, 1)}
+    for stage in range(stages):
+        named = size >> (stages - 1 - stage if generator else stage)
+        module = change.format(stage, 0 if generator else 2)
+        layers[f"width{named}"] = f"{module}.LinearLayer.Layer"
+        for i in range(2):
+            module = change.format(stage, i + generator)
+            layers |= {f"block{2 * stage + i}_conv{k}": module for k in (1, 2, 3)}
+    for path in (weight.path for weight in model.weights):
+        if path.startswith("block"):
+            k, kind = path[path.index("_conv") + 5], path.rpartition("/")[2]
+            ours = {"kernel": f"LinearLayer{k}.Layer.weight", "bias": f"NonLinearity{k}.Bias"}
+            variables[path] = ours[kind]
+    plan = _plan(model, layers, {"kernel": "weight", **variables}, transforms)
+    if generator:
+        plan["basis/image"] = (f"{ends}.Basis", lambda w: w.transpose(1, 2, 0))
+    return plan
+
+
 # family of the zoo: (whose checkpoints, the plan, a tensor that every generator and one that every
 # discriminator has)
 FORMATS = {
     "resnet": ("mimicry", _mimicry, ("l1.weight", "block1.c1.weight")),
     "biggan": ("BigGAN-PyTorch", _biggan, ("output_layer.0.gain", "embed.weight")),
     "stylegan2": ("StyleGAN2-ADA", _stylegan2, ("synthesis.b4.const", "b4.conv.weight")),
+    "r3gan": ("R3GAN", _r3gan, ("AggregationLayer.Layer.weight", "ExtractionLayer.Layer.weight")),
 }
 
 
@@ -208,7 +243,8 @@ def load_weights(
         model: a generator or a discriminator from `zoo.build`.
         tensors: from `read_tensors`.
         family: the module of the zoo that built it: ``"resnet"`` for mimicry's SNGAN, cGAN-PD and
-            WGAN-GP; ``"biggan"`` for BigGAN-PyTorch; ``"stylegan2"`` for StyleGAN2-ADA.
+            WGAN-GP; ``"biggan"`` for BigGAN-PyTorch; ``"stylegan2"`` for StyleGAN2-ADA;
+            ``"r3gan"`` for R3GAN.
         prefix: of the network's tensors in a checkpoint that holds several, e.g. ``"G_ema."``;
             ``None`` takes the averaged generator if there is one, else the only network that fits.
 

@@ -4,8 +4,8 @@ A checkpoint is a pickle, and unpickling runs whatever code the file names. `rea
 follows it with `pickles.Machine`, which runs nothing, and knows a short list of names (tensor and
 storage rebuilding, ordered dictionaries); every other one is refused. Formats: ``torch.save``'s
 zip, its older sequence of pickles, TorchScript archives, and pickles of modules as StyleGAN2-ADA
-writes them (whose embedded source code is ignored). The layout of these files is described in
-PyTorch's ``torch/serialization.py``.
+(whose embedded source code is ignored) and R3GAN write them. The layout of these files is described
+in PyTorch's ``torch/serialization.py``.
 
 A small file asks for little time and memory: a pickle has at most `pickles.MOST_OPERATIONS`
 operations; what it holds is at most `MOST_NESTED` deep, has names of at most `LONGEST_NAME` letters
@@ -49,7 +49,7 @@ def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
     Args:
         path: a file of ``torch.save`` (zip or older), a TorchScript archive, or a pickle of modules
-            as StyleGAN2-ADA's.
+            as StyleGAN2-ADA's and R3GAN's.
 
     Returns:
         Read-only arrays in the file's own order, shapes and types (bfloat16 as
@@ -135,6 +135,14 @@ _KNOWN = {
 }
 
 
+# Classes of the modules in R3GAN's pickles; StyleGAN2-ADA's come as records.
+_MODULES = {
+    "torch.nn.modules.container.ModuleList", "torch.nn.modules.conv.Conv2d",
+    "torch.nn.modules.linear.Linear", "training.networks.Discriminator",
+    "training.networks.Generator",
+}  # fmt: skip
+
+
 class _Storages:
     """The storages of one pickle by key, and what its names mean."""
 
@@ -158,7 +166,8 @@ class _Storages:
             return Name(name, self.embedded)
         if full in _KNOWN:
             return Name(name, _KNOWN[full])
-        if module.startswith("__torch__"):  # classes of TorchScript
+        # Classes of TorchScript, and of R3GAN.
+        if module.startswith(("__torch__", "R3GAN.")) or full in _MODULES:
             return Name(name, Module)
         if module == "torch.jit._pickle":
             return Name(name, _first)

@@ -2,6 +2,7 @@
 
 from tfgan_ema.layers.attention import ZeroGain, self_attention
 from tfgan_ema.layers.blocks import BlockStyle, down_block, up_block
+from tfgan_ema.layers.grouped import GroupedConv2D
 from tfgan_ema.layers.norms import ConditionalBatchNorm, ProjectedBatchNorm, batch_norm
 from tfgan_ema.layers.resampling import ResampledConv2D
 from tfgan_ema.layers.rows import independent_rows
@@ -25,7 +26,7 @@ from tfgan_ema.layers.style import (
 
 __all__ = [
     "BlockStyle", "ConditionalBatchNorm", "ConstantInput", "EqualConv2D", "EqualDense",
-    "MeanTracker", "MinibatchStd", "ModulatedConv2D", "NoiseBiasActivation",
+    "GroupedConv2D", "MeanTracker", "MinibatchStd", "ModulatedConv2D", "NoiseBiasActivation",
     "ProjectedBatchNorm", "ResampledConv2D", "SNConv2D", "SNDense", "SNEmbedding",
     "StyleMixing", "ZeroGain", "batch_norm", "down_block", "independent_rows", "power_iterate",
     "self_attention", "spectral_layers", "up_block",

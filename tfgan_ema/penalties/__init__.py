@@ -19,13 +19,21 @@ from tfgan_ema.penalties.base import (
     Regularisation,
     by_kind,
 )
-from tfgan_ema.penalties.gradient import R1, R2, GradientPenalty, dragan, wgan_gp, zero_centred
+from tfgan_ema.penalties.gradient import (
+    R1,
+    R1R2,
+    R2,
+    GradientPenalty,
+    dragan,
+    wgan_gp,
+    zero_centred,
+)
 from tfgan_ema.penalties.lecam import LeCam
 from tfgan_ema.penalties.path_length import PathLength
 from tfgan_ema.penalties.weights import L2, Drift, Orthogonal, WeightClip
 
 __all__ = [
-    "L2", "PLAYERS", "R1", "R2", "Consensus", "Constraint", "Drift", "GradientPenalty",
+    "L2", "PLAYERS", "R1", "R1R2", "R2", "Consensus", "Constraint", "Drift", "GradientPenalty",
     "LeCam", "Orthogonal", "PathLength", "Penalty", "PenaltyInputs", "Regularisation", "WeightClip",
     "by_kind", "dragan", "get", "names", "wgan_gp", "zero_centred",
 ]  # fmt: skip
@@ -33,7 +41,7 @@ __all__ = [
 Kind = Penalty | Constraint | Consensus
 
 _CLASSES = (
-    GradientPenalty, R1, R2, L2, Orthogonal, Drift, WeightClip, Consensus, PathLength, LeCam,
+    GradientPenalty, R1, R2, R1R2, L2, Orthogonal, Drift, WeightClip, Consensus, PathLength, LeCam,
 )  # fmt: skip
 _PENALTIES: dict[str, Callable[..., Kind]] = {
     **{kind.name: kind for kind in _CLASSES},  # its default name in the logs

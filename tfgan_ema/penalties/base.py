@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from tfgan_ema import batch_statistics
+from tfgan_ema import batch_statistics, schedules
 from tfgan_ema.adapt import Batch
 from tfgan_ema.engines import Engine, Report, Tensor
 from tfgan_ema.errors import UsageError, number, whole
 from tfgan_ema.latents import Draws
 from tfgan_ema.parts import Part
+from tfgan_ema.schedules import Number
 
 PLAYERS = ("discriminator", "generator")
 
@@ -33,6 +34,9 @@ class PenaltyInputs:
         real_logits: the real images' logits [n], or ``None`` for the generator.
         fake_logits: those of the fakes.
         draws: random draws of this update.
+        input_gradients: gives the gradients of both logits' sums with respect to the images, from
+            the call of the discriminator that made the logits; ``None`` unless a penalty of the GAN
+            reads them.
     """
 
     network: keras.Model
@@ -42,6 +46,7 @@ class PenaltyInputs:
     real_logits: Tensor | None
     fake_logits: Tensor | None
     draws: Draws
+    input_gradients: Callable[[], tuple[Tensor, Tensor]] | None = None
 
     @property
     def engine(self) -> Engine:
@@ -63,27 +68,29 @@ class Penalty(Part):
     your own subclasses this and fills in `value`.
 
     Args:
-        weight: its factor; a penalty of weight 0 is not computed.
+        weight: its factor, which may be scheduled; a penalty of weight 0 is not computed.
         interval: generator steps between two evaluations.
         name: the key in the logs.
 
     Attributes:
         player: ``"discriminator"`` or ``"generator"``.
         state: variables that a checkpoint keeps.
+        reads_gradients: whether it asks for `PenaltyInputs.input_gradients`.
 
     Raises:
         UsageError: a negative or infinite weight, or an interval below 1.
     """
 
-    weight: float
+    weight: Number
     interval: int = 1
     name: str = "penalty"
 
     player = "discriminator"
     state = ()
+    reads_gradients = False
 
     def __post_init__(self) -> None:
-        self.weight = number(f"{self.name} weight", self.weight, "[0, inf)")
+        self.weight = schedules.number(f"{self.name} weight", self.weight, "[0, inf)")
         self.interval = whole(f"{self.name} interval", self.interval)
 
     def shared(self, inputs: PenaltyInputs) -> Tensor | None:
@@ -99,9 +106,13 @@ class Penalty(Part):
         shared = self.shared(inputs)
 
         def term() -> Tensor:
-            return self.weight * self.interval * ops.cast(self.value(inputs, shared), "float32")
+            return self.factor_now(inputs) * ops.cast(self.value(inputs, shared), "float32")
 
         return self.lazily(inputs, term, lambda: ops.zeros(()))
+
+    def factor_now(self, inputs: PenaltyInputs) -> Tensor | float:
+        """What the value is multiplied by: the weight of this step, and the interval."""
+        return schedules.at(self.weight, inputs.step) * self.interval
 
     def lazily(
         self, inputs: PenaltyInputs, then: Callable[[], Any], otherwise: Callable[[], Any]
@@ -174,6 +185,11 @@ class Regularisation(NamedTuple):
     terms: tuple[Penalty, ...]
     constraints: tuple[Constraint, ...]
     consensus: float
+
+    @property
+    def reads_gradients(self) -> bool:
+        """Whether a term asks for `PenaltyInputs.input_gradients`."""
+        return any(term.reads_gradients for term in self.terms)
 
     def of(self, player: str, inputs: PenaltyInputs) -> Report:
         """The terms of a player's loss by name."""

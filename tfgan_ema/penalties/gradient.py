@@ -9,6 +9,7 @@ from keras import ops
 from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import number, one_of
 from tfgan_ema.penalties.base import Penalty, PenaltyInputs
+from tfgan_ema.schedules import Number
 
 
 @dataclass(eq=False)
@@ -34,7 +35,7 @@ class GradientPenalty(Penalty):
 
     POINTS = ("interpolates", "real", "fake", "around")
 
-    weight: float = 10.0
+    weight: Number = 10.0
     name: str = "gradient_penalty"
     _: KW_ONLY
     points: str = "interpolates"
@@ -51,8 +52,7 @@ class GradientPenalty(Penalty):
         x = self._points(inputs, shared)
         labels = inputs.fake.labels if self.points == "fake" else inputs.real.labels
         gradient = inputs.engine.input_gradient(lambda points: inputs.forward(points, labels), x)
-        gradient = ops.reshape(ops.cast(gradient, "float32"), (x.shape[0], -1))
-        squares = ops.sum(ops.square(gradient), axis=1)
+        squares = _squared_norms(gradient)
         if self.target == 0:
             return ops.mean(squares)
         # The square root's slope at 0 is infinite; under the floor it is cut to 0.
@@ -116,6 +116,47 @@ class R2(R1):
 
     name: str = "r2"
     points: str = field(default="fake", init=False)
+
+
+@dataclass(eq=False)
+class R1R2(Penalty):
+    """``factor * weight * (E_real[|grad D|^2] + E_fake[|grad D|^2])``, R1 and R2 of one weight.
+
+    R3GAN's penalty (Huang et al. 2024). The gradients are those of the logits that the loss reads,
+    so the discriminator is called once for the loss and both penalties, where `R1` and `R2` call it
+    once more each.
+
+    Args:
+        weight: its factor (gamma).
+        interval: generator steps between two evaluations.
+        name: the key in the logs.
+        factor: as in `R1`.
+
+    Raises:
+        UsageError: a value out of range.
+    """
+
+    weight: Number = 1.0
+    name: str = "r1_r2"
+    _: KW_ONLY
+    factor: float = 0.5
+
+    reads_gradients = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.factor = number(f"{self.name} factor", self.factor, "(0, inf)")
+
+    def value(self, inputs: PenaltyInputs, shared: Tensor | None) -> Tensor:
+        """``factor`` times both mean squared gradient norms."""
+        real, fake = inputs.input_gradients()
+        return self.factor * (ops.mean(_squared_norms(real)) + ops.mean(_squared_norms(fake)))
+
+
+def _squared_norms(gradient: Tensor) -> Tensor:
+    """[n, ...] -> float32 [n]."""
+    rows = ops.reshape(ops.cast(gradient, "float32"), (gradient.shape[0], -1))
+    return ops.sum(ops.square(rows), axis=1)
 
 
 def wgan_gp(weight: float = 10.0, *, interval: int = 1) -> GradientPenalty:

@@ -10,6 +10,7 @@ from keras import ops
 from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import UsageError, whole
 from tfgan_ema.penalties.base import Penalty, PenaltyInputs
+from tfgan_ema.schedules import Number
 
 
 @dataclass(eq=False)
@@ -31,7 +32,7 @@ class LeCam(Penalty):
         UsageError: a value out of range.
     """
 
-    weight: float = 0.3
+    weight: Number = 0.3
     interval: int = 1
     name: str = "lecam"
     _: KW_ONLY

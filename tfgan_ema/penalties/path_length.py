@@ -11,6 +11,7 @@ from keras import ops
 from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import number, whole
 from tfgan_ema.penalties.base import Penalty, PenaltyInputs
+from tfgan_ema.schedules import Number
 
 
 @dataclass(eq=False)
@@ -33,7 +34,7 @@ class PathLength(Penalty):
         UsageError: a value out of range.
     """
 
-    weight: float = 2.0
+    weight: Number = 2.0
     interval: int = 4
     name: str = "path_length"
     _: KW_ONLY
@@ -84,7 +85,7 @@ class PathLength(Penalty):
             lengths = self.lengths(inputs)
             term = ops.mean(ops.square(lengths - self.mean))  # the mean of earlier steps
             mean = self.mean + self.decay * (ops.mean(lengths) - self.mean)
-            return self.weight * self.interval * term, ops.stop_gradient(mean)
+            return self.factor_now(inputs) * term, ops.stop_gradient(mean)
 
         def rest() -> tuple[Tensor, Tensor]:
             return ops.zeros(()), ops.convert_to_tensor(self.mean)

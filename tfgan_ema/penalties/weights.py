@@ -10,13 +10,14 @@ from keras import ops
 from tfgan_ema.engines import Tensor
 from tfgan_ema.errors import number, one_of
 from tfgan_ema.penalties.base import PLAYERS, Constraint, Penalty, PenaltyInputs
+from tfgan_ema.schedules import Number
 
 
 @dataclass(eq=False)
 class _WeightPenalty(Penalty):
     """A penalty on the weights of either player."""
 
-    weight: float = 1e-4
+    weight: Number = 1e-4
     _: KW_ONLY
     player: str = "discriminator"
 
@@ -62,7 +63,7 @@ class Orthogonal(_WeightPenalty):
 class Drift(Penalty):
     """``weight * E[D(real)^2]``: keeps the logits near 0 (Karras et al. 2018, appendix A.1)."""
 
-    weight: float = 1e-3
+    weight: Number = 1e-3
     name: str = "drift"
 
     def value(self, inputs: PenaltyInputs, shared: Tensor | None) -> Tensor:
