@@ -5,6 +5,8 @@ tables and figures of an experiment are made from these files alone. An interrup
 continues with the first cell that is missing and ends with the same tables.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import importlib
@@ -12,17 +14,29 @@ import json
 import multiprocessing
 import os
 import signal
+import tempfile
 import time
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from tfgan_ema import files, reading
+from tfgan_ema import files, reading, remote
 from tfgan_ema.errors import UsageError
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
 Progress = Callable[[float], None]
+
+
+class Shares(Protocol):
+    """How much of each cell is done, by name."""
+
+    def __setitem__(self, name: str, share: float) -> None: ...
+
+
 _SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -50,13 +64,23 @@ class Cell:
     turn: int = 0
 
 
-def run(cells: Sequence[Cell], out: Path, *, workers: int | None = None) -> dict[str, Any]:
+def run(
+    cells: Sequence[Cell],
+    out: Path,
+    *,
+    workers: int | None = None,
+    cluster: str | None = None,
+    gpus: float = 0.0,
+) -> dict[str, Any]:
     """The results of all cells by name; finished ones are read from ``out``, the others run.
 
     Args:
         cells: what to run.
         out: the folder of the experiment; it need not exist.
         workers: processes at a time, each on one thread; by default as many as there are `cores`.
+        cluster: runs the cells on Ray, see `remote.connected`; results come back to ``out``, which
+            need not be a folder that the other machines see.
+        gpus: how much of a GPU a cell takes on a cluster.
 
     Raises:
         UsageError: the folder holds a damaged cell, or one of that name with other options, or
@@ -68,7 +92,11 @@ def run(cells: Sequence[Cell], out: Path, *, workers: int | None = None) -> dict
         missing.sort(key=lambda cell: (cell.turn, -cell.cost))
         with files.claim(folder):
             try:
-                _run_all(missing, folder, min(workers or cores(), len(missing)))
+                with _progress_bar(missing) as bar:
+                    if cluster:
+                        _run_on_cluster(missing, folder, cluster, workers, gpus, bar)
+                    else:
+                        _run_in_pool(missing, folder, min(workers or cores(), len(missing)), bar)
             finally:
                 files.clear_leftovers(folder)  # of workers that were stopped
     for leftover in folder.glob("*.npz"):
@@ -123,15 +151,18 @@ def made_by(out: Path, cell: Cell) -> str:
     return record(out, cell)["made_by"]
 
 
-def _run_all(cells: Sequence[Cell], folder: Path, workers: int) -> None:
+def _progress_bar(cells: Sequence[Cell]) -> tqdm:
     from tqdm import tqdm
 
-    bar = tqdm(
+    return tqdm(
         total=sum(cell.cost for cell in cells), mininterval=1, miniters=0, smoothing=0,
         bar_format="{l_bar}{bar}| {elapsed} passed, {remaining} left",
     )  # fmt: skip
-    with _SPAWN.Manager() as manager, bar, _processes(workers, _use_one_thread) as pool:
-        shares = manager.dict()  # how much of each cell is done
+
+
+def _run_in_pool(cells: Sequence[Cell], folder: Path, workers: int, bar: tqdm) -> None:
+    with _SPAWN.Manager() as manager, _processes(workers, _prepare) as pool:
+        shares = manager.dict()
         pending = {pool.submit(_run_one, cell, folder, shares) for cell in cells}
         while pending:
             finished, pending = futures.wait(pending, 0.5, futures.FIRST_COMPLETED)
@@ -139,6 +170,25 @@ def _run_all(cells: Sequence[Cell], folder: Path, workers: int) -> None:
                 future.result()
             done = shares.copy()
             bar.update(sum(done.get(cell.name, 0) * cell.cost for cell in cells) - bar.n)
+
+
+def _run_on_cluster(
+    cells: Sequence[Cell], folder: Path, cluster: str, workers: int | None, gpus: float, bar: tqdm
+) -> None:
+    costs, finished = {cell.name: cell.cost for cell in cells}, 0.0
+    with remote.connected(cluster, workers):
+        board = remote.Board()
+
+        def watch() -> None:
+            begun = sum(share * costs[name] for name, share in board.copy().items())
+            bar.update(min(finished + begun, bar.total) - bar.n)
+
+        options = {"folder": str(folder), "shares": board}
+        calls = (remote.Call(cell.name, {"cell": cell, **options}) for cell in cells)
+        function = f"{__name__}:measured"
+        for name, stored in remote.results(function, calls, gpus=gpus, watch=watch):
+            files.write_text(folder / f"{name}.json", stored)
+            finished += costs[name]
 
 
 @contextlib.contextmanager
@@ -158,17 +208,18 @@ def _leave_signals() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _use_one_thread() -> None:
-    """Prepares a worker, so that workers do not compete for the cores."""
+def _prepare() -> None:
     _leave_signals()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    from tfgan_ema.engines import devices  # the backend reads these variables when it is loaded
-
-    devices.share_machine()
+    remote.use_one_thread()
 
 
-def _run_one(cell: Cell, folder: Path, shares: MutableMapping[str, float]) -> None:
+def _run_one(cell: Cell, folder: Path, shares: Shares) -> None:
+    files.write_text(folder / f"{cell.name}.json", measured(cell, str(folder), shares))
+    shares[cell.name] = 1.0
+
+
+def measured(cell: Cell, folder: str, shares: Shares) -> str:
+    """Runs a cell; what its file holds."""
     module, function = cell.function.split(":")
     start = time.process_time()
 
@@ -176,7 +227,10 @@ def _run_one(cell: Cell, folder: Path, shares: MutableMapping[str, float]) -> No
         shares[cell.name] = share
 
     measure = getattr(importlib.import_module(module), function)
-    result = measure(**cell.options, folder=folder, progress=progress)
+    with contextlib.ExitStack() as stack:
+        if not Path(folder).is_dir():  # on another machine
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+        result = measure(**cell.options, folder=Path(folder), progress=progress)
     stored = {
         "function": cell.function,
         "options": cell.options,
@@ -184,8 +238,7 @@ def _run_one(cell: Cell, folder: Path, shares: MutableMapping[str, float]) -> No
         "made_by": _backend_and_device(),
         "result": result,
     }
-    files.write_text(folder / f"{cell.name}.json", json.dumps(stored))
-    progress(1.0)
+    return json.dumps(stored)
 
 
 def _backend_and_device() -> str:

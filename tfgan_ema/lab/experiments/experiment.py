@@ -1,5 +1,6 @@
 """What every experiment does around its cells: the estimate, the table, the page."""
 
+import contextlib
 import csv
 import dataclasses
 import datetime
@@ -9,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tfgan_ema import engines, files
+from tfgan_ema import engines, files, remote
 from tfgan_ema.errors import unknown
 from tfgan_ema.lab.experiments import BUDGETS
 from tfgan_ema.lab.experiments import cells as runner
@@ -43,8 +44,14 @@ class Experiment:
     parts: Callable[[str, list[Row], Results], list[str]]
     prepare: Callable[[str], None] | None = None
 
-    def run(self, out: Path, budget: str) -> Path:
+    def run(self, out: Path, budget: str, *, cluster: str | None = None, gpus: float = 0.0) -> Path:
         """Runs the cells that are missing, writes ``results.csv`` and ``index.html``.
+
+        Args:
+            out: the folder of the experiment.
+            budget: how much work.
+            cluster: runs the cells on Ray, see `remote.connected`.
+            gpus: how much of a GPU a cell takes there.
 
         Returns:
             The page.
@@ -56,17 +63,19 @@ class Experiment:
         engines.current()  # an error here rather than in every cell
         if budget not in BUDGETS:
             raise unknown("budget", budget, BUDGETS)
-        cells, workers = self.cells(budget), runner.cores()
+        cells = self.cells(budget)
         missing = [cell for cell in cells if runner.record(out, cell) is None]
-        minutes = sum(cell.cost for cell in missing) / min(workers, len(missing) or 1) / 60
-        print(
-            f"{self.name}, budget {budget}: {len(missing)} of {len(cells)} cells to run, {workers} "
-            f"at a time, about {_duration(minutes)}. To resume, repeat the command.",
-            flush=True,
-        )
-        if missing and self.prepare:
-            runner.run_apart(self.prepare, budget)
-        results = runner.run(cells, out, workers=workers)
+        on_cluster = bool(cluster and missing)
+        with remote.connected(cluster) if on_cluster else _this_machine() as workers:
+            minutes = sum(cell.cost for cell in missing) / min(workers, len(missing) or 1) / 60
+            print(
+                f"{self.name}, budget {budget}: {len(missing)} of {len(cells)} cells to run, "
+                f"{workers} at a time, about {_duration(minutes)}. To resume, repeat the command.",
+                flush=True,
+            )
+            if missing and self.prepare:
+                runner.run_apart(self.prepare, budget)
+            results = runner.run(cells, out, workers=workers, cluster=cluster, gpus=gpus)
         table = [cell.head | row for cell in cells for row in _rows(results[cell.name])]
         with files.replacing(out / "results.csv") as temporary, temporary.open("w") as file:
             writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
@@ -100,6 +109,10 @@ def select(table: Sequence[Row], **wanted: Any) -> list[Row]:
 def values(table: Sequence[Row], key: str, **wanted: Any) -> list[float]:
     """One column of the rows with these values, by seed."""
     return [row[key] for row in select(table, **wanted)]
+
+
+def _this_machine() -> contextlib.AbstractContextManager[int]:
+    return contextlib.nullcontext(runner.cores())
 
 
 def _rows(result: Any) -> list[Row]:
