@@ -62,7 +62,7 @@ def _train(changes: list[str], values: command.Flags, positional: list[str]) -> 
     from configs import base, tables
 
     config, folder = load_config(values.config)
-    base.check(tables.change(config, dict(map(_change, changes))))
+    base.check(tables.change(config, dict(map(change, changes))))
     command.start_engine()
     from tfgan_ema import training
     from tfgan_ema.engines import devices
@@ -130,7 +130,7 @@ def _blaming(name: str, path: str) -> Iterator[None]:
         ) from error
 
 
-def _change(word: str) -> tuple[str, Any]:
+def change(word: str) -> tuple[str, Any]:
     """The key and the value of ``--config.KEY=VALUE``; what is no Python literal is a text."""
     key, equals, text = word.lstrip("-").removeprefix("config.").partition("=")
     if not equals:

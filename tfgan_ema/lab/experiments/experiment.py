@@ -65,8 +65,7 @@ class Experiment:
             raise unknown("budget", budget, BUDGETS)
         cells = self.cells(budget)
         missing = [cell for cell in cells if runner.record(out, cell) is None]
-        on_cluster = bool(cluster and missing)
-        with remote.connected(cluster) if on_cluster else _this_machine() as workers:
+        with _connected(cluster if missing else None) as workers:
             minutes = sum(cell.cost for cell in missing) / min(workers, len(missing) or 1) / 60
             print(
                 f"{self.name}, budget {budget}: {len(missing)} of {len(cells)} cells to run, "
@@ -76,28 +75,52 @@ class Experiment:
             if missing and self.prepare:
                 runner.run_apart(self.prepare, budget)
             results = runner.run(cells, out, workers=workers, cluster=cluster, gpus=gpus)
-        table = [cell.head | row for cell in cells for row in _rows(results[cell.name])]
-        with files.replacing(out / "results.csv") as temporary, temporary.open("w") as file:
-            writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(table)
+        table = rows(cells, results)
         about = [" ".join(part.split()) for part in self.about.split("\n\n")]
-        records = [runner.record(out, cell) for cell in cells]
-        made_by = sorted({runner.made_by(out, cell) for cell in cells})
-        backend = "KERAS_BACKEND=jax " if all(by.startswith("JAX") for by in made_by) else ""
-        page = out / "index.html"
-        text = pages.render(
-            "experiment.html.j2",
-            title=self.title,
-            parts=[*about, *self.parts(budget, table, results)],
-            command=f"{backend}tfgan-ema reproduce {self.name} --budget={budget} --out={out}",
-            duration=_duration(sum(record["seconds"] for record in records) / 60),
-            date=datetime.date.fromtimestamp(max(record["finished"] for record in records)),
-            made_by=" and ".join(made_by),
-            versions=_versions(),
-        )
-        files.write_text(page, text)
-        return page
+        return write(
+            out, cells, table, self.title, [*about, *self.parts(budget, table, results)],
+            f"tfgan-ema reproduce {self.name} --budget={budget} --out={out}",
+        )  # fmt: skip
+
+
+def rows(cells: Sequence[Cell], results: Results) -> list[Row]:
+    """The table of the results of cells."""
+    return [cell.head | row for cell in cells for row in _rows(results[cell.name])]
+
+
+def write(
+    out: Path, cells: Sequence[Cell], table: Sequence[Row], title: str, parts: list[str], made: str
+) -> Path:
+    """Writes a table and a page, ``results.csv`` and ``index.html``; returns the page.
+
+    Args:
+        out: the folder of the cells.
+        cells: that are finished.
+        table: their rows, which have the same columns.
+        title: of the page.
+        parts: of the page, see `Experiment`.
+        made: the command that made it, without the backend.
+    """
+    with files.replacing(out / "results.csv") as temporary, temporary.open("w") as file:
+        writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
+    records = [runner.record(out, cell) for cell in cells]
+    made_by = sorted({record["made_by"] for record in records})
+    backend = "KERAS_BACKEND=jax " if all(by.startswith("JAX") for by in made_by) else ""
+    page = out / "index.html"
+    text = pages.render(
+        "experiment.html.j2",
+        title=title,
+        parts=parts,
+        command=f"{backend}{made}",
+        duration=_duration(sum(record["seconds"] for record in records) / 60),
+        date=datetime.date.fromtimestamp(max(record["finished"] for record in records)),
+        made_by=" and ".join(made_by),
+        versions=_versions(),
+    )
+    files.write_text(page, text)
+    return page
 
 
 def select(table: Sequence[Row], **wanted: Any) -> list[Row]:
@@ -111,8 +134,9 @@ def values(table: Sequence[Row], key: str, **wanted: Any) -> list[float]:
     return [row[key] for row in select(table, **wanted)]
 
 
-def _this_machine() -> contextlib.AbstractContextManager[int]:
-    return contextlib.nullcontext(runner.cores())
+def _connected(cluster: str | None) -> contextlib.AbstractContextManager[int]:
+    """A context with a cluster, or without one; gives how many cells run at a time."""
+    return remote.connected(cluster) if cluster else contextlib.nullcontext(runner.cores())
 
 
 def _rows(result: Any) -> list[Row]:
