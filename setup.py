@@ -17,7 +17,7 @@ JAX = ["jax>=0.10"]
 ONNX = ["onnx>=1.16", "onnxruntime>=1.20", "tf2onnx>=1.17"]
 LITERT = ["ai-edge-litert>=2.0"]
 OPENVINO = ["openvino>=2025.0"]
-CLUSTER = ["ray>=2.40"]
+CLUSTER = ["pyarrow>=15.0", "ray>=2.40"]
 SERVING = ["grpcio>=1.60", "tensorflow-serving-api>=2.19"]
 SERVE = [
     "aiohttp>=3.9",

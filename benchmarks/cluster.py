@@ -4,19 +4,14 @@ python -m benchmarks.cluster --cells=200            # cells of one second: the p
 python -m benchmarks.cluster --cells=10000 --empty  # empty cells on Ray: memory of the driver
 """
 
+import argparse
 import resource
 import tempfile
 import time
 from pathlib import Path
 
-from absl import app, flags
-
 from tfgan_ema import remote
 from tfgan_ema.lab.experiments import cells
-
-CELLS = flags.DEFINE_integer("cells", 200, "Number of cells.")
-EMPTY = flags.DEFINE_bool("empty", False, "Cells that do nothing, on Ray alone.")
-WORKERS = flags.DEFINE_integer("workers", 2, "Processes at a time.")
 
 
 def measure(seconds, folder, progress):
@@ -25,29 +20,34 @@ def measure(seconds, folder, progress):
     return []
 
 
-def timed(seconds: float, **options) -> float:
-    """Seconds for all cells, with the start of what runs them."""
+def timed(count: int, workers: int, seconds: float, **options) -> float:
+    """Seconds for all cells."""
     name = "benchmarks.cluster:measure"
-    made = [cells.Cell(f"c{i}", name, {"seconds": seconds}) for i in range(CELLS.value)]
+    made = [cells.Cell(f"c{i}", name, {"seconds": seconds}) for i in range(count)]
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        cells.run(made, Path(folder), workers=WORKERS.value, **options)
+        cells.run(made, Path(folder), workers=workers, **options)
         return time.perf_counter() - start
 
 
-def main(argv):
-    """Prints the times, or the memory."""
-    seconds = 0.0 if EMPTY.value else 1.0
-    if not EMPTY.value:
-        print(f"pool: {timed(seconds):.1f} s with its start", flush=True)
+def main() -> None:
+    """Prints the times, and the memory of this process."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cells", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=2, help="processes at a time")
+    parser.add_argument("--empty", action="store_true", help="cells that do nothing, on Ray alone")
+    given = parser.parse_args()
+    work = given.cells, given.workers, 0.0 if given.empty else 1.0
+    if not given.empty:
+        print(f"pool: {timed(*work):.1f} s with its start", flush=True)
     start = time.perf_counter()
-    with remote.connected("local", WORKERS.value):
+    with remote.connected("local", given.workers):
         print(f"start of Ray: {time.perf_counter() - start:.1f} s", flush=True)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(f"Ray: {timed(seconds, cluster='local'):.1f} s after it")
+        print(f"Ray: {timed(*work, cluster='local'):.1f} s after it")
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"driver's largest memory: {before / 1024:.0f} MiB before, {after / 1024:.0f} MiB after")
+    print(f"largest memory here: {before / 1024:.0f} MiB before, {after / 1024:.0f} MiB after")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

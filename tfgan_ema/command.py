@@ -36,7 +36,7 @@ INSTALL = {
     "sklearn": _LAB,
     **dict.fromkeys(("tf2onnx", "onnx", "onnxruntime"), _EXTRA.format("onnx")),
     "ai_edge_litert": _EXTRA.format("litert"),
-    "ray": _EXTRA.format("cluster"),
+    **dict.fromkeys(("pyarrow", "ray"), _EXTRA.format("cluster")),
     "openvino": _EXTRA.format("openvino"),
     **dict.fromkeys(
         ("aiohttp", "grpc_health", "orjson", "prometheus_client", "tensorflow_serving"),
