@@ -1,6 +1,6 @@
 """Where the time of a training step goes: thread time by kind of kernel, as TensorFlow records it.
 
-    python -m benchmarks.profile [--network=sngan_128] [--steps=2]
+    python -m benchmarks.profile [--network=sngan_128] [--precision=bfloat16] [--steps=2]
 
 The networks and batches of `benchmarks.train_step`. Shares are of the time of all threads that run
 kernels, idle time included. What is missing to all of it is waiting, and kernels so cheap that
@@ -23,6 +23,7 @@ from tfgan_ema import command
 
 FLAGS = command.new_flags()
 flags.DEFINE_enum("network", "sngan_128", list(NETWORKS), "Whose step.", flag_values=FLAGS)
+flags.DEFINE_enum("precision", "float32", ("float32", "bfloat16"), "Its.", flag_values=FLAGS)
 flags.DEFINE_integer("steps", 2, "Steps that are recorded.", lower_bound=1, flag_values=FLAGS)
 
 SHOWN = 20  # kinds of kernels
@@ -52,7 +53,7 @@ def kernels(trace: Path) -> tuple[collections.Counter[str], collections.Counter[
 def _run(values: flags.FlagValues, _: list[str]) -> None:
     import tensorflow as tf
 
-    run = ours(NETWORKS[values.network])
+    run = ours(NETWORKS[values.network]._replace(precision=values.precision))
     run(3)
     with tempfile.TemporaryDirectory() as folder:
         with tf.profiler.experimental.Profile(folder):
@@ -61,7 +62,8 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
             elapsed = time.perf_counter() - start
         seconds, calls, threads = kernels(next(Path(folder).rglob("*.xplane.pb")))
     whole = elapsed * threads
-    print(f"{values.network}: {elapsed / values.steps:.3f} s a step, {threads} threads")
+    seen = f"{elapsed / values.steps:.3f} s a step, {threads} threads"
+    print(f"{values.network}, {values.precision}: {seen}")
     for kind, spent in seconds.most_common(SHOWN):
         print(f"  {kind:<40} {spent / whole:6.1%} {calls[kind] / values.steps:7.0f} calls a step")
     print(f"  {'(all that is recorded)':<40} {sum(seconds.values()) / whole:6.1%}")

@@ -2,11 +2,13 @@
 
     pip install 'tfgan_ema[peers]' && pip install --no-deps torch-mimicry
     python -m benchmarks.train_step [--repeats=7] [--seconds=10] [--only=sngan_32,dcgan_64]
+        [--precisions=float32,bfloat16]
 
 A step is one discriminator and one generator update on batches of equal size. SNGAN is compared
 with mimicry's networks (which upsample bilinearly), DCGAN with the same layers in PyTorch and with
-the `train_step` of the usual Keras tutorial. Every contender lives in a process of its own, which
-starts, warms up and then waits for its turns; medians count. Memory is the peak over what the
+the `train_step` of the usual Keras tutorial. In bfloat16 ours and the tutorial compute under
+Keras's mixed policy, PyTorch under its autocast. Every contender lives in a process of its own,
+which starts, warms up and then waits for its turns; medians count. Memory is the peak over what the
 process held once its framework was imported. A share of the matrix rate is the products that our
 step cannot do without over what one large matrix product reaches at its turns.
 """
@@ -34,6 +36,7 @@ FLAGS = command.new_flags()
 flags.DEFINE_integer("repeats", 7, "Turns of each contender.", flag_values=FLAGS)
 flags.DEFINE_float("seconds", 10.0, "Length of a turn.", flag_values=FLAGS)
 flags.DEFINE_list("only", [], "Some of the networks; all.", flag_values=FLAGS)
+flags.DEFINE_list("precisions", ["float32"], "float32, bfloat16, or both.", flag_values=FLAGS)
 
 LEARNING_RATE = 2e-4
 Run = Callable[[int], Any]
@@ -47,6 +50,7 @@ class Network(NamedTuple):
     latent: int
     size: int
     betas: tuple[float, float]
+    precision: str = "float32"
 
 
 NETWORKS = {
@@ -75,6 +79,13 @@ def _keras_loop(model: Any, network: Network) -> Run:
     return lambda steps: model.fit(data, steps_per_epoch=steps, verbose=0, shuffle=False)
 
 
+def _set_policy(network: Network) -> None:
+    import keras
+
+    mixed = network.precision == "bfloat16"
+    keras.mixed_precision.set_global_policy("mixed_bfloat16" if mixed else "float32")
+
+
 def _adams(network: Network, adam: Callable[..., Any]) -> list[Any]:
     first, second = network.betas
     return [adam(LEARNING_RATE, beta_1=first, beta_2=second) for _ in range(2)]
@@ -85,6 +96,7 @@ def ours(network: Network) -> Run:
     import tfgan_ema as tg
     import zoo
 
+    _set_policy(network)
     loss = "hinge" if network.name.startswith("sngan") else "non_saturating"
     gan = tg.GAN(*zoo.build(network.name), latent=network.latent, loss=loss)
     gan.compile(*_adams(network, tg.optimizers.Adam))
@@ -98,6 +110,7 @@ def tutorial(network: Network) -> Run:
 
     import zoo
 
+    _set_policy(network)
     cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
 
     class Tutorial(keras.Model):
@@ -144,7 +157,19 @@ def mimicry_as_it_is(network: Network) -> Run:
             discriminator.train_step((images, None), generator, d_optimizer, log)
             generator.train_step((images, None), discriminator, g_optimizer, log)
 
-    return run
+    return _under_autocast(run, network)
+
+
+def _under_autocast(run: Run, network: Network) -> Run:
+    import torch
+
+    mixed = network.precision == "bfloat16"
+
+    def under(steps: int) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            run(steps)
+
+    return under
 
 
 def _torch_adams(generator: Any, discriminator: Any, network: Network) -> list[Any]:
@@ -219,7 +244,7 @@ def _pytorch(network: Network, *, channels_last: bool, compiled: bool = False) -
             discriminator.requires_grad_(True)
             g_optimizer.step()
 
-    return run
+    return _under_autocast(run, network)
 
 
 def pytorch(network: Network) -> Run:
@@ -237,13 +262,13 @@ def pytorch_compiled(network: Network) -> Run:
     return _pytorch(network, channels_last=True, compiled=True)
 
 
-def products(_: Network) -> Run:
-    """Products of two float32 matrices, 2,048 x 2,048."""
+def products(network: Network) -> Run:
+    """Products of two matrices, 2,048 x 2,048."""
     import tensorflow as tf
 
-    a = tf.random.normal((PRODUCT, PRODUCT))
+    a = tf.cast(tf.random.normal((PRODUCT, PRODUCT)), network.precision)
     square = tf.function(lambda: tf.matmul(a, a))
-    return lambda steps: [square() for _ in range(steps)][-1].numpy()
+    return lambda steps: [square() for _ in range(steps)][-1][0, 0].numpy()
 
 
 PRODUCT = 2048
@@ -358,11 +383,12 @@ class Contender:
         self.process.join()
 
 
-def _report(network: Network, contenders: dict[str, Contender]) -> None:
+def _report(network: Network, contenders: dict[str, Contender]) -> float:
+    """Prints a line for each contender; returns the seconds of ours."""
     folded, plain = (network.batch * x / 1e9 for x in flops(network.name))
     rate = 2 * PRODUCT**3 / 1e9 / statistics.median(contenders[MATRICES].seconds)
     print(
-        f"  products of a step: {folded:.0f} GFLOP ({plain:.0f} without folding);"
+        f" {network.precision}; a step multiplies {folded:.0f} GFLOP, {plain:.0f} without folding;"
         f" matrix rate {rate:.0f} GFLOP/s: at least {folded / rate:.3f} s",
         flush=True,
     )
@@ -382,6 +408,7 @@ def _report(network: Network, contenders: dict[str, Contender]) -> None:
             f"  peak {contender.peak:5.0f} MB",
             flush=True,
         )
+    return ours
 
 
 def _run(values: flags.FlagValues, _: list[str]) -> None:
@@ -389,14 +416,20 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
         network = NETWORKS[name]
         print(f"\n{name}, batch {network.batch}, one D and one G update", flush=True)
         table = SNGAN if name.startswith("sngan") else DCGAN
-        contenders = {key: Contender(*row, network) for key, row in table.items()}
-        running = [contender for contender in contenders.values() if not contender.failure]
+        networks = [network._replace(precision=precision) for precision in values.precisions]
+        contenders = [
+            {key: Contender(*row, each) for key, row in table.items()} for each in networks
+        ]
+        running = [c for group in contenders for c in group.values() if not c.failure]
         for _ in range(values.repeats):
             for contender in running:
                 contender.turn(values.seconds)
         for contender in running:
             contender.stop()
-        _report(network, contenders)
+        ours = [_report(*pair) for pair in zip(networks, contenders, strict=True)]
+        for precision, seconds in zip(values.precisions[1:], ours[1:], strict=True):
+            share = seconds / ours[0]
+            print(f"  ours in {precision}: {share:.2f} of the time in {values.precisions[0]}")
 
 
 def main(argv: Sequence[str]) -> int:

@@ -22,7 +22,7 @@ INTERVALS = (  # None: never
     "log_every", "sample_every", "checkpoint_every", "evaluate_every", "snapshot_every",
 )  # fmt: skip
 SNAPSHOT_DTYPES = ("float32", "float16")
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 # Their options are open: those of the class that `kind`, or the label, names.
 PARTS = (
     "network", "latent", "loss", "penalties", "averages", "leak", "augment", "top_k", "lookahead",
@@ -82,7 +82,7 @@ def get_config() -> ConfigDict:
             },
             "steps_per_execution": 1,
             "jit": False,
-            "precision": "float32",
+            "precision": "float32",  # auto: bfloat16 for images where the device is faster in it
         }
     )
 

@@ -1,5 +1,8 @@
 """Mixed precision: loss scaling does what it should, and training comes out alike."""
 
+import io
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +10,10 @@ import toy
 from scipy import stats
 
 import tfgan_ema as tg
+from configs import base
+from tfgan_ema import runs, training
 from tfgan_ema.data import mixtures
+from tfgan_ema.engines import devices, tensorflow_devices
 from tfgan_ema.errors import UsageError
 from tfgan_ema.lab.experiments import points
 from tfgan_ema.lab.stacked import StackedGAN, stacked_mlp
@@ -113,3 +119,57 @@ def test_weights_and_averages_stay_float32():
 def test_consensus_is_refused():
     with pytest.raises(UsageError, match="consensus with float16"):
         float16(update_order="simultaneous", penalties=[tg.penalties.Consensus(1.0)])
+
+
+# The device decides
+
+SMALL = {"steps": 2, "batch_size": 4, "log_every": 1, "sample_every": 2, "checkpoint_every": 1}
+
+
+@pytest.fixture
+def config():
+    config = base.get_config()
+    config.update({**SMALL, "precision": "auto"})
+    config.data.name, config.network = "digits", {"kind": "dcgan_32", "width": 1 / 16}
+    return config
+
+
+def train(config, workdir):
+    assert training.train(config, workdir, devices.strategy("cpu")) == 0
+    return json.loads((workdir / "run.json").read_text())["config"]["precision"]
+
+
+@pytest.mark.parametrize(("fast", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_a_run_records_what_the_device_decided_and_goes_on_in_it(
+    config, tmp_path, monkeypatch, fast, expected
+):
+    monkeypatch.setattr(devices, "is_fast_in_bfloat16", lambda: fast)
+    assert train(config, tmp_path) == expected
+    runs.load_run(tmp_path)
+    monkeypatch.setattr(devices, "is_fast_in_bfloat16", lambda: not fast)  # another machine
+    config.steps = 3
+    assert train(config, tmp_path) == expected
+    config.steps, config.precision = 4, "float16"
+    with pytest.raises(UsageError, match=f"precision .was '{expected}', now 'float16'"):
+        train(config, tmp_path)
+
+
+def test_points_stay_in_float32(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "is_fast_in_bfloat16", lambda: True)
+    config.data.name, config.network = "ring", {"kind": "mlp"}
+    config.latent = {"kind": "normal"}
+    assert train(config, tmp_path) == "float32"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("flags\t\t: fpu amx_bf16 avx512f", True),
+        ("flags\t\t: fpu avx512_bf16", True),
+        ("model name\t: x\nflags\t\t: fpu avx512f avx2", False),
+        ("Features\t: fp asimd", False),
+    ],
+)
+def test_processors_by_the_names_of_linux(monkeypatch, lines, expected):
+    monkeypatch.setattr(tensorflow_devices, "open", lambda path: io.StringIO(lines), raising=False)
+    assert tensorflow_devices.is_fast_in_bfloat16() is expected

@@ -389,6 +389,7 @@ def differences(config: ConfigDict, run: Mapping[str, Any]) -> list[str]:
     if run["config"] is None:
         return ["it was made in Python"]
     old, new = flatten(run["config"]), flatten(plain(config))
+    new["precision"] = old["precision"] if new["precision"] == "auto" else new["precision"]
     return [
         f"{key} (was {old.get(key)!r}, now {new.get(key)!r})"
         for key in sorted({*old, *new})

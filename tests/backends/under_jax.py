@@ -101,6 +101,31 @@ def test_finite_data_end_inside_an_execution():
     assert all(np.isfinite(v.numpy()).all() for v in gan.state().values())
 
 
+def test_steps_of_an_execution_are_one_program():
+    one = toy.fit(small(), 7, chosen=toy.points())
+    several = toy.fit(small(compiled={"steps_per_execution": 3}), 7, chosen=toy.points())
+    toy.assert_close(several, one, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("backend", "shape", "bytes", "lengths"),
+    [
+        ("cpu", (8, 2), 2**20, [3, 3, 1]),
+        ("cpu", (8, 4, 4, 3), 2**20, [1] * 7),  # convolutions are slow in loops
+        ("gpu", (8, 4, 4, 3), 2**20, [3, 3, 1]),
+        ("gpu", (8, 4, 4, 3), 2 * 8 * 4 * 4 * 3, [2, 2, 2, 1]),  # as many as fit
+        ("gpu", (8, 4, 4, 3), 1, [1] * 7),
+    ],
+)
+def test_batches_of_a_program(monkeypatch, backend, shape, bytes, lengths):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(engine, "STACK", bytes)
+    batches = [(np.full(shape, i, "uint8"),) for i in range(7)]
+    stacks = list(engine._stacks(iter(batches), 3))
+    assert [len(stack) for stack in stacks] == lengths
+    assert [batch[0].flat[0] for stack in stacks for batch in stack] == list(range(7))
+
+
 def test_what_a_callback_assigns_stays():
     class Start(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):

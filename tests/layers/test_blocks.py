@@ -78,6 +78,17 @@ def test_batch_norm_of_images_is_keras_own(rng, options):
             np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
 
 
+def test_batch_norm_in_bfloat16_rounds_its_outputs_only(rng):
+    x = np.round(rng.normal(2, 3, size=(8, 5, 6, 3)) * 16) / 16  # exact in bfloat16
+    layer = tl.batch_norm(dtype="mixed_bfloat16")
+    y = layer(x.astype("float32"), training=True)
+    assert y.dtype == "bfloat16"
+    assert layer.moving_mean.dtype == "float32"
+    rounded = tf.cast(x, tf.bfloat16).numpy().astype("float64")
+    np.testing.assert_allclose(tf.cast(y, tf.float32), normalised(rounded), rtol=2**-8, atol=1e-4)
+    np.testing.assert_allclose(layer.moving_mean, 0.1 * rounded.mean((0, 1, 2)), rtol=1e-5)
+
+
 def test_attention_by_its_formula(rng):
     convs = {}
 

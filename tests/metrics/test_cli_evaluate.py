@@ -218,20 +218,26 @@ def test_runs_of_several_seeds(run, tmp_path, capsys):
     trained(first.parent / "other-0", loss={"kind": "hinge"})
     out = tmp_path / "scores.json"
     words = [first.parent / "digits-*", first.parent / "other-0", "--average=all", "--count=40"]
-    assert command(*words, "--metrics=fd_pixels", f"--out={out}") == 0
+    assert command(*words, "--metrics=fd_pixels,swd_pixels", f"--out={out}") == 0
     report = json.loads(out.read_text())
     row = report["groups"][0]
-    values = [each["value"] for each in report["scores"] if each["average"] == "raw"][:3]
+    scores = [each for each in report["scores"] if each["metric"] == "fd_pixels"]
+    values = [each["value"] for each in scores if each["average"] == "raw"][:3]
     assert (row["runs"], row["seeds"]) == (3, [0, 1, 2])
     assert row["mean"] == pytest.approx(np.mean(values))
     assert row["spread"] == pytest.approx(np.std(values, ddof=1))
     assert row["training"] ** 2 <= row["spread"] ** 2
-    assert len(report["groups"]) == 4  # two configurations, two generators
-    (test,) = report["tests"]  # one run of the other configuration allows none
-    assert test["paired"]
+    assert len(report["groups"]) == 2 * 4  # metrics, two configurations, two generators
+    tests = report["tests"]  # one run of the other configuration allows none
+    assert [test["paired"] for test in tests] == [True, True]
+    low, high = sorted(test["p"] for test in tests)
+    assert sorted(test["p_holm"] for test in tests) == pytest.approx(
+        [min(2 * low, 1), min(max(2 * low, high), 1)]
+    )
     printed = capsys.readouterr().out
     assert "of training" in printed
     assert "t-test, paired by seed" in printed
+    assert "by Holm for 2 tests" in printed
 
 
 def test_a_run_without_checkpoint_is_no_empty_result(tmp_path, capsys):

@@ -71,12 +71,14 @@ def show_runs(scored: Sequence[Scored], summary: Mapping[str, Any], reference: s
     tables.print_table([head, *rows])
     if summary["tests"]:
         print()
+    count = len(summary["tests"])
     for each in summary["tests"]:
+        holm = f", {each['p_holm']:.2g} by Holm for {count} tests" if count > 1 else ""
         test = "paired by seed" if each["paired"] else "Welch"
         difference = with_error(each["difference"], each["error"])
         print(
             f"{each['metric']}: {each['group']} - {each['against']} = {difference} "
-            f"(t-test, {test}: p = {each['p']:.2g})"
+            f"(t-test, {test}: p = {each['p']:.2g}{holm})"
         )
 
 

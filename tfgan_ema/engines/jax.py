@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -26,6 +27,8 @@ import numpy as np
 from tfgan_ema import philox
 from tfgan_ema.engines import Objective, Report, Tensor
 from tfgan_ema.errors import UsageError
+
+STACK = 2**28  # bytes of batches that one program reads
 
 # Replicas: always one, which sees the global batch
 
@@ -271,6 +274,7 @@ def compile_step(
 ) -> Callable:
     """``function(state, iterator) -> logs, state`` for Keras's trainer.
 
+    The steps of an execution are one program where their batches can be stacked (see `_stacks`).
     The trainer takes the values out of the variables before the first step of an epoch and puts
     them back after the last. Callbacks of this package read and assign variables after any step, so
     here they are put back after each execution.
@@ -285,10 +289,24 @@ def compile_step(
     }
 
     @functools.cache
-    def compiled(count: int) -> Callable:
+    def compiled(count: int, together: int) -> Callable:
         variables = [variable for group in groups[count] for variable in group]
         step = _pure(step_function, variables, reads)
-        return step if model.run_eagerly else jax.jit(step, donate_argnums=0)
+
+        def one(values: list[Tensor], batches: list[Any], read: list[Tensor]) -> tuple:
+            return step(values, batches[0], read=read)
+
+        def several(values: list[Tensor], batches: list[Any], read: list[Tensor]) -> tuple:
+            def following(values: list[Tensor], batch: Any) -> tuple:
+                return step(values, batch, read=read)[::-1]
+
+            stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *batches)
+            values, logs = jax.lax.scan(following, values, stacked)
+            return {name: log[-1] for name, log in logs.items()}, values
+
+        if model.run_eagerly:
+            return one
+        return jax.jit(one if together == 1 else several, donate_argnums=0)
 
     def function(state: tuple, iterator: Iterator) -> tuple[Report, tuple]:
         variables = groups[len(state)]
@@ -298,8 +316,11 @@ def compile_step(
             steps = steps_left()
         steps = model.steps_per_execution if steps is None else steps
         try:
-            for data in _first(iterator, max(1, min(steps, model.steps_per_execution))):
-                logs, values = compiled(len(state))(values, data, read=[v.value for v in reads])
+            most = model.steps_per_execution
+            batches = itertools.islice(iterator, max(1, min(steps, most)))
+            for stack in _stacks(batches, 1 if model.run_eagerly else most):
+                run = compiled(len(state), len(stack))
+                logs, values = run(values, stack, read=[v.value for v in reads])
         finally:
             left = iter(values)
             state = tuple([next(left) for _ in group] for group in variables)
@@ -314,12 +335,21 @@ def compile_step(
     return function
 
 
-def _first(iterator: Iterator, count: int) -> Iterator:
-    for _ in range(count):
-        try:
-            yield next(iterator)
-        except StopIteration:
-            return
+def _stacks(batches: Iterator, most: int) -> Iterator[list[Any]]:
+    """Batches in lists for programs of several steps.
+
+    All are of one length, so that there is one such program; what is left comes one by one.
+    """
+    first = list(itertools.islice(batches, 1))
+    parts = jax.tree.leaves(first)
+    size = sum(part.nbytes for part in parts) or 1
+    spread = keras.distribution.distribution() is not None  # stacking would move the parts
+    # In a loop XLA computes convolutions on one thread of a CPU.
+    slow = jax.default_backend() == "cpu" and any(part.ndim > 2 for part in parts)
+    together = 1 if spread or slow else max(1, min(most, STACK // size))
+    batches = itertools.chain(first, batches)
+    while stack := list(itertools.islice(batches, together)):
+        yield from [stack] if len(stack) == together else ([batch] for batch in stack)
 
 
 def compile_loop(model: keras.Model, batch: Callable[[Tensor], Tensor]) -> Callable[[int], None]:

@@ -51,6 +51,16 @@ def device_kind() -> str:
     return "CPU" if kind == "cpu" else kind
 
 
+def is_fast_in_bfloat16() -> bool:
+    """Whether the first device multiplies bfloat16 faster than float32.
+
+    TPUs do, and GPUs of NVIDIA since the compute capability 8.0. XLA on a CPU does not.
+    """
+    device = jax.devices()[0]
+    capability = getattr(device, "compute_capability", "0")
+    return device.platform == "tpu" or float(capability) >= 8.0
+
+
 def share_machine() -> None:
     """Makes this process one of several on a machine: one thread, and no more memory than it needs.
 

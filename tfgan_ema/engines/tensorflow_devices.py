@@ -27,6 +27,7 @@ _OF_OTHERS = (
     tf.errors.InternalError,
     tf.errors.UnavailableError,
 )  # what a collective raises when another worker is lost
+_FAST_CPUS = {"avx512_bf16", "amx_bf16"}
 _START = 30.0  # seconds for the servers of workers that have met
 
 
@@ -96,6 +97,27 @@ def device_kind() -> str:
     for device in tf.config.list_physical_devices("GPU"):
         return tf.config.experimental.get_device_details(device).get("device_name", "GPU")
     return "TPU" if tf.config.list_logical_devices("TPU") else "CPU"
+
+
+def is_fast_in_bfloat16() -> bool:
+    """Whether the first device multiplies bfloat16 faster than float32.
+
+    TPUs do, GPUs of NVIDIA since the compute capability 8.0, and CPUs with AVX512-BF16 or AMX as
+    far as Linux names them.
+    """
+    for device in tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(device)
+        return details.get("compute_capability", (0, 0)) >= (8, 0)
+    return bool(tf.config.list_logical_devices("TPU")) or bool(_cpu_flags() & _FAST_CPUS)
+
+
+def _cpu_flags() -> set[str]:
+    """What the processor can do, by Linux's names; nothing on other systems."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as lines:
+        for line in lines:
+            if line.startswith("flags"):
+                return set(line.split())
+    return set()
 
 
 def share_machine() -> None:

@@ -67,18 +67,20 @@ def summary(
         over the runs), ``sampling_error`` (the root mean square of the scores' standard errors) and
         ``training`` (the spread without that error). ``tests``: differences of means with their
         standard error, degrees of freedom and p of the two-sided t-test; ``paired`` where both have
-        the same seeds, else Welch's.
+        the same seeds, else Welch's. ``p_holm`` is p corrected for all tests of the summary.
     """
     facts = facts or {each.samples: _facts(each.samples) for each in scored}
     groups = _groups(scored, facts)
+    tests = [
+        row
+        for first, second in itertools.combinations(groups, 2)
+        if first.name == second.name or first.generator == second.generator
+        for row in _tests(first, second)
+    ]
+    adjusted = verdicts.holm([test["p"] for test in tests])
     return {
         "groups": [row for group in groups for row in _means(group)],
-        "tests": [
-            row
-            for first, second in itertools.combinations(groups, 2)
-            if first.name == second.name or first.generator == second.generator
-            for row in _tests(first, second)
-        ],
+        "tests": [{**test, "p_holm": p} for test, p in zip(tests, adjusted, strict=True)],
     }
 
 

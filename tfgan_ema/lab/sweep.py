@@ -180,6 +180,7 @@ def _parts(grid: Grid, table: Sequence[Mapping[str, Any]]) -> list[str]:
             each["metric"], f"{each['group']} - {each['against']}",
             f"{_shown(each['difference'])} ± {_shown(each['error'])}",
             "paired by seed" if each["paired"] else "Welch", f"{each['p']:.2g}",
+            f"{each['p_holm']:.2g}",
         ]
         for each in summary["tests"]
     ]  # fmt: skip
@@ -192,8 +193,8 @@ def _parts(grid: Grid, table: Sequence[Mapping[str, Any]]) -> list[str]:
     if tests:
         parts += [
             pages.heading("Differences"),
-            "Two-sided t-tests. They are not corrected for their number.",
-            pages.table(("metric", "runs of", "difference", "test", "p"), tests),
+            "Two-sided t-tests; the last column is corrected for their number (Holm).",
+            pages.table(("metric", "runs of", "difference", "test", "p", "corrected"), tests),
         ]
     return parts
 

@@ -24,7 +24,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         normalised = None
         if training and self.trainable and images and single and not self.renorm:
             normalised = engines.kernels().batch_norm(
-                ops.cast(inputs, "float32"),
+                inputs if self.compute_dtype == "bfloat16" else ops.cast(inputs, "float32"),
                 self.gamma if self.scale else ops.ones(self.moving_mean.shape),
                 self.beta if self.center else ops.zeros(self.moving_mean.shape),
                 self.epsilon,
