@@ -19,6 +19,7 @@ ONNX = ["onnx>=1.16", "onnxruntime>=1.20", "tf2onnx>=1.17"]
 HUB = ["huggingface_hub>=0.30"]
 LITERT = ["ai-edge-litert>=2.0"]
 OPENVINO = ["openvino>=2025.0"]
+CLUSTER = ["pyarrow>=15.0", "ray>=2.40"]
 SERVING = ["grpcio>=1.60", "tensorflow-serving-api>=2.19"]
 SERVE = [
     "aiohttp>=3.9",
@@ -75,6 +76,7 @@ setup(
     extras_require={
         "metrics": METRICS,  # Wasserstein distances; every other score needs nothing more
         "lab": LAB,  # experiments, reports, the gallery, cards
+        "cluster": CLUSTER,  # --cluster: experiments, samples and scores on many machines
         "jax": JAX,  # the other backend
         "hub": HUB,  # `tfgan-ema zoo push` and `pull`
         "litert": LITERT,  # formats of `tfgan-ema export`

@@ -36,6 +36,7 @@ INSTALL = {
     "sklearn": _LAB,
     **dict.fromkeys(("tf2onnx", "onnx", "onnxruntime"), _EXTRA.format("onnx")),
     "ai_edge_litert": _EXTRA.format("litert"),
+    **dict.fromkeys(("pyarrow", "ray"), _EXTRA.format("cluster")),
     "openvino": _EXTRA.format("openvino"),
     "huggingface_hub": _EXTRA.format("hub"),
     "yaml": _LAB,
@@ -104,6 +105,16 @@ def _channels(name: str, value: Any) -> int:
 
 CHANNELS = Kind(int, _channels)
 SEED = Kind(int, lambda name, value: errors.checked_seed(value))
+CLUSTER = (  # flags of the commands whose work many machines can share
+    (
+        "cluster",
+        str,
+        None,
+        "Where the work runs: local starts Ray on this machine, auto is the Ray cluster that it "
+        "belongs to, anything else is the address of one.",
+    ),
+    ("gpus", number("[0, inf)"), 0.0, "How much of a GPU each piece of work takes (--cluster)."),
+)
 _KINDS = {str: Kind(str, _text), list: Kind(lambda value: value, _texts)}
 
 

@@ -121,6 +121,13 @@ def stream(gan: GAN, count: int, seed: int = 0, **options: Any) -> Iterator[np.n
     return (draw(first, min(STREAMED, count - first)) for first in range(0, count, STREAMED))
 
 
+def part(gan: GAN, first: int, rows: int, seed: int = 0, **options: Any) -> np.ndarray:
+    """Some of the samples of `sample`, from a multiple of `CHUNK` on; ``labels`` are of these."""
+    labels = options.pop("labels", None)
+    draw = _sampler(gan, rows, seed, labels=labels, **options)
+    return draw(first, rows, labels_from=first)
+
+
 def _sampler(
     gan: GAN,
     count: int,
@@ -140,8 +147,9 @@ def _sampler(
         chunk = chunk_of(gan, generator, truncation)
         gan.samplers[key] = gan.engine.compile_sampler(generator, chunk, CHUNK)
 
-    def draw(first: int, rows: int) -> np.ndarray:
-        given = None if labels is None else labels[first : first + rows]
+    def draw(first: int, rows: int, labels_from: int = 0) -> np.ndarray:
+        place = first - labels_from
+        given = None if labels is None else labels[place : place + rows]
         return gan.samplers[key](first // CHUNK, rows, seed, given)
 
     return draw

@@ -228,7 +228,7 @@ def _parts(
     num_classes = source.num_classes if config.data.labels else None
     with strategy.scope():
         gan = runs.build_gan(config, source.shape, num_classes)
-    return gan, num_classes, _evaluator(config, source, load) if config.evaluate_every else None
+    return gan, num_classes, evaluator_of(config, source, load) if config.evaluate_every else None
 
 
 def _own_callback(path: str) -> Callback:
@@ -250,7 +250,7 @@ def _contents(source: Source) -> dict[str, Any]:
     }
 
 
-def _evaluator(config: ConfigDict, source: Source, load: Callable[..., Source]) -> Evaluator:
+def evaluator_of(config: ConfigDict, source: Source, load: Callable[..., Source]) -> Evaluator:
     """What scores a run against its own data or others; ``load`` loads those of another split.
 
     Raises:

@@ -239,12 +239,12 @@ def test_a_run_is_scored_against_images_that_it_does_not_train_on():
     config.data.update(name="digits", split="train[:1000]", count=100)
     config.network.kind, config.evaluate.metrics = "dcgan_32", ("fd_pixels",)
     source = runs.load_source(config)
-    assert training._evaluator(config, source, runs.load_source).reference.origin is source
+    assert training.evaluator_of(config, source, runs.load_source).reference.origin is source
     config.evaluate.split = "train[1000:]"
-    held_out = training._evaluator(config, source, runs.load_source).reference.origin
+    held_out = training.evaluator_of(config, source, runs.load_source).reference.origin
     assert (source.count, held_out.count) == (100, 797)
     trained = {image.tobytes() for image in source.samples}
     assert not trained & {image.tobytes() for image in held_out.samples}
     config.evaluate.reference = "digits"
-    evaluator = training._evaluator(config, source, runs.load_source)
+    evaluator = training.evaluator_of(config, source, runs.load_source)
     assert (evaluator.reference.origin, evaluator.reference.split) == ("digits", "train[1000:]")

@@ -21,6 +21,7 @@ import glob
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from tfgan_ema import __version__, command, files, progress
@@ -28,7 +29,8 @@ from tfgan_ema.errors import UsageError
 
 if TYPE_CHECKING:
     from tfgan_ema.data import Source
-    from tfgan_ema.metrics.evaluator import Sampler
+    from tfgan_ema.metrics.evaluator import Evaluator, Sampler
+    from tfgan_ema.metrics.report import Measured
 
 FLAGS = command.new_flags(
     (
@@ -88,6 +90,14 @@ FLAGS = command.new_flags(
     ("plot", str, None, "PNG file of the truncation curves."),
     ("save_reference", str, None, "npz file to write the reference's statistics to."),
     ("data_dir", str, None, "Cache of data and weights."),
+    (
+        "shards",
+        str,
+        None,
+        "Folder that keeps what is known of each shard, so that what failed runs again alone "
+        "(--cluster).",
+    ),
+    *command.CLUSTER,
 )
 
 
@@ -124,11 +134,10 @@ def _evaluate(values: command.Flags, words: list[str]) -> None:
         data_dir=values.data_dir,
         progress=progress.visible(),
     )
-    generators = {"run": _run, "model": _model, "set": _set}[kind]
     scored = [
-        scores.Scored(target, settings, evaluator.measure(sampler))
+        scores.Scored(target, settings, _measured(values, evaluator, kind, target, i, sampler))
         for target in targets
-        for settings, sampler in generators(values, Path(target))
+        for i, (settings, sampler) in enumerate(_GENERATORS[kind](values, Path(target)))
     ]
     differences = scores.differences(scored)
     report = {
@@ -161,6 +170,35 @@ def _evaluate(values: command.Flags, words: list[str]) -> None:
         from tfgan_ema.lab.reports.curves import save_truncation_curves
 
         save_truncation_curves([each.values for each in scored], values.plot)
+
+
+def _measured(
+    values: command.Flags,
+    evaluator: Evaluator,
+    kind: str,
+    target: str,
+    index: int,
+    sampler: Sampler | Source,
+) -> dict[str, Measured]:
+    """The scores of one generator, computed here or on a cluster."""
+    if not values.cluster:
+        command.given(values, ("shards", "gpus"), "belongs to --cluster")
+        return evaluator.measure(sampler)
+    flags = {name: values[name].value for name in _OF_SAMPLES}
+    arguments = {"kind": kind, "target": str(Path(target).absolute()), "index": index}
+    if kind == "set" and not Path(target).is_dir():
+        arguments["target"] = target
+    from tfgan_ema.metrics.sharded import Drawn
+
+    drawn = Drawn(f"{__name__}:sampler", arguments | {"flags": flags})
+    shards = values.shards and Path(values.shards) / Path(target).name / str(index)
+    return evaluator.measure(drawn, cluster=values.cluster, shards=shards or None, gpus=values.gpus)
+
+
+def sampler(kind: str, target: str, index: int, flags: dict) -> Sampler | Source:
+    """What a process of a cluster draws; the flags are those of `_OF_SAMPLES`."""
+    _, found = _GENERATORS[kind](SimpleNamespace(**flags), Path(target))[index]
+    return found
 
 
 def _targets(values: command.Flags, words: list[str]) -> list[str]:
@@ -322,5 +360,11 @@ def _folder(values: command.Flags, path: Path) -> Source:
         size, channels = size or shape[0], channels or shape[2]
     return data.load(f"folder:{path}", image_size=size, channels=channels, data_dir=values.data_dir)
 
+
+_GENERATORS = {"run": _run, "model": _model, "set": _set}
+_OF_SAMPLES = (  # the flags that samples depend on
+    "average", "channels", "data_dir", "image_size", "reference", "samples", "samples_split",
+    "split", "step", "truncation",
+)  # fmt: skip
 
 main = command.main(_evaluate, FLAGS, __doc__)

@@ -13,6 +13,7 @@ from tfgan_ema.errors import unknown
 _LIBRARY, _LABORATORY = "tfgan_ema.cli", "tfgan_ema.lab.commands"
 COMMANDS = {  # name: (package of its module, what it does)
     "train": (_LIBRARY, "train a GAN from a configuration, or resume an interrupted run"),
+    "sweep": (_LIBRARY, "train a configuration with several settings and seeds, and compare them"),
     "sample": (_LIBRARY, "draw images from a run, an exported model or a pretrained model"),
     "average": (_LIBRARY, "choose an average after training, from snapshots"),
     "export": (_LIBRARY, "save an averaged generator: SavedModel, ONNX, LiteRT, ..."),

@@ -3,6 +3,10 @@
 Draws samples of an averaged generator. The ending of --out decides the format: .png is one grid,
 .npy an array (uint8 [n, h, w, c]), .npz a file of one array named images, a name without an ending
 a folder of numbered PNG files.
+
+With --format or --cluster, --out is a folder that is filled in shards of 1,024 samples: pictures,
+TFRecord or Parquet files. An interrupted command continues when it is repeated, and the files are
+the same whatever the number of machines.
 """
 
 from __future__ import annotations
@@ -36,6 +40,13 @@ FLAGS = command.new_flags(
     ("count", command.whole(), 64, "Number of samples."),
     ("seed", command.SEED, 0, "Equal seeds give equal samples."),
     ("out", str, None, "A .png, a .npy, a .npz or a folder."),
+    (
+        "format",
+        command.one_of("png", "webp", "tfrecord", "parquet"),
+        None,
+        "Of a folder that is filled in shards: png, webp (lossless), tfrecord or parquet.",
+    ),
+    *command.CLUSTER,
     ("average", str, "0", "Index or name of an average, or `raw` (--workdir)."),
     (
         "truncation",
@@ -66,10 +77,16 @@ def _sample(values: command.Flags, positional: list[str]) -> None:
             f"--count={values.count}: a picture shows at most {GRID} samples; let --out name a "
             ".npy, a .npz or a folder."
         )
+    in_shards = bool(values.format or values.cluster)
+    if in_shards and ending in (".png", ".npy", ".npz"):
+        raise UsageError(f"--out={out}: --format and --cluster fill a folder; name one.")
     command.check_output("out", out, "file" if ending in (".png", ".npy", ".npz") else "folder")
     command.start_engine()
     from tfgan_ema import data, runs, sampling
 
+    if in_shards:
+        _sample_in_shards(values, folder, out)
+        return
     options: dict[str, Any] = {}
     if folder:
         from tfgan_ema import export  # needs TensorFlow
@@ -100,6 +117,28 @@ def _counted(parts: Iterator[np.ndarray], line: progress.Line) -> Iterator[np.nd
     for part in parts:
         yield part
         line.advance(len(part))
+
+
+def _sample_in_shards(values: command.Flags, folder: str | None, out: Path) -> None:
+    from tfgan_ema import bulk, checkpoint, data, export, runs
+
+    if folder:
+        origin: dict[str, Any] = {"model": str(Path(folder).resolve())}
+        names = export.load_generator(folder).class_names if values.label is not None else None
+    else:
+        record = runs.read_run(values.workdir)
+        names = record["data"].get("class_names")
+        steps = checkpoint.checkpoints(Path(values.workdir) / "checkpoints")
+        step = values.step if values.step is not None else max(steps, default=None)
+        average = command.average(values.average)
+        origin = {"workdir": str(Path(values.workdir).resolve()), "step": step}
+        origin |= {"average": average, "truncation": values.truncation}
+    origin["label"] = None if values.label is None else data.label_of(values.label, names)
+    bulk.draw(
+        out, origin, values.count, values.seed, kind=values.format or "png",
+        cluster=values.cluster, gpus=values.gpus,
+    )  # fmt: skip
+    print(f"{values.count} samples: {out}")
 
 
 def write(out: Path, parts: Iterator[np.ndarray], count: int) -> None:

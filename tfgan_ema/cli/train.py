@@ -7,6 +7,9 @@ with the package, such as quickstart, or the path of a file with get_config().
 --config.KEY=VALUE changes one key, for example --config.steps=20000 or --config.leak.beta=0.5; a
 part that is off is switched on, and None switches it off: --config.leak=None. Parts of your own are
 named by their module, beside the config or in the current folder: --config.loss.kind=MODULE:CLASS.
+
+With --cluster, Ray starts --workers=N on its hosts, and all again at the latest checkpoint when one
+is lost; the hosts must see DIR.
 """
 
 from __future__ import annotations
@@ -40,6 +43,13 @@ FLAGS = command.new_flags(
         300.0,
         "Seconds to wait for the other workers of a cluster.",
     ),
+    (
+        "workers",
+        command.whole(),
+        1,
+        "Workers that Ray places on hosts, and starts again when one is lost (--cluster).",
+    ),
+    *command.CLUSTER,
     ("dry_run", bool, False, "Show what would be trained, and stop."),
     ("force_config", bool, False, "Resume even if the run's configuration differs."),
 )
@@ -52,6 +62,18 @@ def main(argv: Sequence[str]) -> int:
     return command.run(functools.partial(_train, changes), FLAGS, __doc__, words)
 
 
+def _train_on_hosts(changes: list[str], values: command.Flags) -> int:
+    """Starts this command with the same flags on every worker of a cluster."""
+    from tfgan_ema import hosts
+
+    command.given(values, ("strategy", "tpu", "dry_run"), "does not go with --cluster")
+    names = ("config", "workdir", "worker_timeout", "force_config")
+    own = [f"--{name}={values[name].value}" for name in names]
+    hosts.train([*own, *changes], Path(values.workdir), values.workers, values.cluster, values.gpus)
+    print(f"done: {values.workdir}")
+    return 0
+
+
 def _train(changes: list[str], values: command.Flags, positional: list[str]) -> int:
     command.no_words(positional)
     if values.config is None:
@@ -62,7 +84,10 @@ def _train(changes: list[str], values: command.Flags, positional: list[str]) -> 
     from configs import base, tables
 
     config, folder = load_config(values.config)
-    base.check(tables.change(config, dict(map(_change, changes))))
+    base.check(tables.change(config, dict(map(change, changes))))
+    if values.cluster:
+        return _train_on_hosts(changes, values)
+    command.given(values, ("workers", "gpus"), "belongs to --cluster")
     command.start_engine()
     from tfgan_ema import training
     from tfgan_ema.engines import devices
@@ -130,7 +155,7 @@ def _blaming(name: str, path: str) -> Iterator[None]:
         ) from error
 
 
-def _change(word: str) -> tuple[str, Any]:
+def change(word: str) -> tuple[str, Any]:
     """The key and the value of ``--config.KEY=VALUE``; what is no Python literal is a text."""
     key, equals, text = word.lstrip("-").removeprefix("config.").partition("=")
     if not equals:

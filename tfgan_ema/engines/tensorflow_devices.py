@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import json
 import os
 import signal
 import subprocess
@@ -146,7 +147,8 @@ def strategy(name: str, tpu: str = "", worker_timeout: float = 300.0) -> tf.dist
 
     Args:
         name: ``auto`` (mirrored where there are several GPUs), ``cpu``, ``gpu`` (one device),
-            ``mirrored`` (all GPUs, or the logical CPUs), ``multiworker`` (``TF_CONFIG``), ``tpu``.
+            ``mirrored`` (all GPUs, or the logical CPUs), ``multiworker`` (``TF_CONFIG``, or else
+            the tasks of a step of SLURM), ``tpu``.
         tpu: the TPU's address; empty for a local one.
         worker_timeout: seconds to wait for the other workers of a cluster.
 
@@ -168,6 +170,8 @@ def strategy(name: str, tpu: str = "", worker_timeout: float = 300.0) -> tf.dist
         count = len(tf.config.list_logical_devices(kind))
         return tf.distribute.MirroredStrategy([f"/{kind.lower()}:{i}" for i in range(count)])
     if name == "multiworker":
+        if not os.environ.get("TF_CONFIG") and "SLURM_STEP_NODELIST" in os.environ:
+            os.environ["TF_CONFIG"] = slurm_config()
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
         own = cluster.read(os.environ.get("TF_CONFIG"))
         seconds = number("worker_timeout", worker_timeout, "(0, inf)")
@@ -190,6 +194,35 @@ def strategy(name: str, tpu: str = "", worker_timeout: float = 300.0) -> tf.dist
             ) from error
         return tf.distribute.TPUStrategy(resolver)
     raise unknown("strategy", name, ("auto", "cpu", "gpu", "mirrored", "multiworker", "tpu"))
+
+
+def slurm_config() -> str:
+    """The ``TF_CONFIG`` of a task that ``srun`` has started: the tasks of its step are workers.
+
+    Raises:
+        UsageError: SLURM's variables do not say who they are.
+    """
+    try:
+        job, own = int(os.environ["SLURM_JOB_ID"]), int(os.environ["SLURM_LOCALID"])
+        base = 12_000 + job % 20_000  # two jobs may share a host
+        found = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            port_base=base,
+            gpus_per_node=int(os.environ["SLURM_STEP_NUM_TASKS"]),  # SLURM itself assigns GPUs
+            gpus_per_task=1,
+            auto_set_gpu=False,
+        )
+        addresses = found.cluster_spec().as_dict()["worker"]
+        # TensorFlow sorts the hosts by name (node10 before node9), SLURM numbers its tasks by its
+        # own list: the place follows from the address instead.
+        place = addresses.index(f"{os.environ['SLURMD_NODENAME']}:{base + own}")
+    except (KeyError, ValueError, RuntimeError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise UsageError(
+            f"strategy='multiworker': SLURM's variables do not tell the workers ({what}); start "
+            "them with srun, or set TF_CONFIG."
+        ) from error
+    task = {"type": "worker", "index": place}
+    return json.dumps({"cluster": {"worker": addresses}, "task": task})
 
 
 @contextlib.contextmanager

@@ -10,9 +10,17 @@ import numpy as np
 
 from tfgan_ema import recorded, runs
 from tfgan_ema.lab.experiments import verdicts
-from tfgan_ema.metrics import Measured
 
 IGNORED = ("seed", "steps", "data.data_dir")
+
+
+class Score(Protocol):
+    """A score and the standard error of drawing its samples, if that is known."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def error(self) -> float | None: ...
 
 
 class Scored(Protocol):
@@ -20,7 +28,7 @@ class Scored(Protocol):
 
     samples: str
     settings: Mapping[str, Any]
-    scores: Mapping[str, Measured]
+    scores: Mapping[str, Score]
 
 
 class Group(NamedTuple):
@@ -36,7 +44,7 @@ class Group(NamedTuple):
     name: str
     generator: str
     seeds: tuple[int, ...]
-    scores: dict[str, list[Measured]]
+    scores: dict[str, list[Score]]
 
     @property
     def title(self) -> str:
@@ -44,8 +52,15 @@ class Group(NamedTuple):
         return " ".join(filter(None, (self.name, self.generator))) or "all"
 
 
-def summary(scored: Sequence[Scored]) -> dict[str, Any]:
+def summary(
+    scored: Sequence[Scored], facts: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
     """The ``groups`` of runs and the ``tests`` between them, as JSON holds them.
+
+    Args:
+        scored: the scores.
+        facts: by what the runs are called, their ``seed`` and in what else they may differ; read
+            from their work directories unless given.
 
     Returns:
         ``groups``: for each and each metric ``runs``, ``mean``, ``spread`` (the standard deviation
@@ -54,7 +69,8 @@ def summary(scored: Sequence[Scored]) -> dict[str, Any]:
         standard error, degrees of freedom and p of the two-sided t-test; ``paired`` where both have
         the same seeds, else Welch's. ``p_holm`` is p corrected for all tests of the summary.
     """
-    groups = _groups(scored)
+    facts = facts or {each.samples: _facts(each.samples) for each in scored}
+    groups = _groups(scored, facts)
     tests = [
         row
         for first, second in itertools.combinations(groups, 2)
@@ -110,12 +126,11 @@ def _tests(first: Group, second: Group) -> Iterator[dict[str, Any]]:
         }
 
 
-def _groups(scored: Sequence[Scored]) -> list[Group]:
+def _groups(scored: Sequence[Scored], facts: Mapping[str, Mapping[str, Any]]) -> list[Group]:
     """The generators of runs whose configurations are alike, in the order of their first run."""
-    facts = {each.samples: _facts(each.samples) for each in scored}
     keys = dict.fromkeys(key for run in facts.values() for key in run if key != "seed")
     differ = [k for k in keys if len({repr(run.get(k)) for run in facts.values()}) > 1]
-    members: dict[tuple[str, str], list[tuple[int, Mapping[str, Measured]]]] = {}
+    members: dict[tuple[str, str], list[tuple[int, Mapping[str, Score]]]] = {}
     for each in scored:
         run = facts[each.samples]
         name = ", ".join(f"{key}={run.get(key)}" for key in differ)

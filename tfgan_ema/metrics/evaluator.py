@@ -16,11 +16,12 @@ import numpy as np
 from tfgan_ema.data import mixtures
 from tfgan_ema.data.source import Source
 from tfgan_ema.errors import UsageError, one_of, whole
-from tfgan_ema.metrics import features, statistics, wasserstein
+from tfgan_ema.metrics import features, sharded, statistics, wasserstein
 from tfgan_ema.metrics.catalogue import METRICS, Metric
 from tfgan_ema.metrics.classes import mode_coverage
 from tfgan_ema.metrics.reference import Reference, batches, check_reference, unseen
 from tfgan_ema.metrics.report import Measured, measure
+from tfgan_ema.metrics.sharded import Drawn
 from tfgan_ema.metrics.statistics import Statistics
 from tfgan_ema.progress import track
 
@@ -126,13 +127,35 @@ class Evaluator:
             scores |= {name: score.value for name, score in found.items()}
         return scores
 
-    def measure(self, samples: Sampler | Source) -> dict[str, Measured]:
+    def measure(
+        self,
+        samples: Sampler | Source | Drawn,
+        *,
+        cluster: str | None = None,
+        shards: Path | None = None,
+        gpus: float = 0.0,
+    ) -> dict[str, Measured]:
         """As a call, but each number comes with how far it can be trusted, see `Measured`.
 
         It takes about three times as long, without the networks.
+
+        Args:
+            samples: as for a call; with a cluster, such as its processes can draw.
+            cluster: draws and embeds shards of the samples on Ray, see `remote.connected`.
+            shards: a folder that keeps what is known of each shard: what fails can be repeated
+                alone.
+            gpus: how much of a GPU a shard takes.
         """
         found: dict[str, Measured] = {}
-        for collected in self._collected(samples):
+        if cluster:
+            spaces = [*{metric.space: True for metric in self.metrics.values()}]
+            seeds = self._places(samples.make())
+            generated = sharded.collect(samples, seeds, spaces, cluster, shards, gpus)
+            references = self.prepare(generated[spaces[0]].shape)
+            compared = self._compared(generated, references)
+        else:
+            compared = self._collected(samples)
+        for collected in compared:
             found |= measure(*collected)
         return found
 
@@ -146,10 +169,15 @@ class Evaluator:
         references = self.prepare(first.shape[1:])
         with self._on_device():
             generated = statistics.collect(itertools.chain([first], batches), spaces)
+        yield from self._compared(generated, references)
+
+    def _compared(
+        self, generated: dict[str, Statistics], references: dict[str, Statistics]
+    ) -> Iterator[tuple[Metric, Statistics, Any]]:
         for metric in self.metrics.values():
             known = references.get(metric.space)
             if metric.reference == "held_out":
-                known = known, self._unseen(metric.space, first.shape[1:])
+                known = known, self._unseen(metric.space, generated[metric.space].shape)
             elif metric.reference == "modes":
                 known = self.modes
             yield metric, generated[metric.space], known
@@ -196,12 +224,24 @@ class Evaluator:
             raise UsageError("no reference statistics yet: evaluate first.")
         statistics.save(Path(path), list(self.reference.known.values()))
 
+    def _count(self, source: Source) -> int:
+        count = self.samples or whole(f"samples of {source.name}", source.count, 2)
+        if count > source.count:
+            raise UsageError(f"samples {count}: {source.name} has {source.count}.")
+        return count
+
+    def _places(self, samples: Sampler | Source) -> list[tuple[int, int]]:
+        """The (count, seed) of each batch, or the (count, first index) of a data set's."""
+        if not isinstance(samples, Source):
+            return self.seeds()
+        count = self._count(samples)
+        starts = range(0, count, self.batch)
+        return [(min(self.batch, count - start), start) for start in starts]
+
     def _batches(self, samples: Sampler | Source) -> Iterator[np.ndarray]:
         if isinstance(samples, Source):
-            count = self.samples or whole(f"samples of {samples.name}", samples.count, 2)
-            if count > samples.count:
-                raise UsageError(f"samples {count}: {samples.name} has {samples.count}.")
-            yield from batches(samples, np.arange(count), self.batch, "samples", show=self.progress)
+            rows = np.arange(self._count(samples))
+            yield from batches(samples, rows, self.batch, "samples", show=self.progress)
             return
         seeds = self.seeds()
         for count, seed in track(seeds, "samples", len(seeds), show=self.progress):

@@ -10,6 +10,7 @@ Factors are cheap: the centred samples themselves, or a Cholesky factor of the c
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -213,6 +214,29 @@ class Moments:
         self._scatter = self._scatter + rows.T @ rows
         self._mean = self._mean + shift * (count / total)
         self._merged = total
+
+    @classmethod
+    def of(cls, count: int, mean: np.ndarray, covariance: np.ndarray) -> Moments:
+        """The moments of rows that are known by their unbiased covariance."""
+        made = cls()
+        made._merged, made._width, made._mean = count, len(mean), mean
+        made._scatter = covariance * (count - 1)
+        return made
+
+    @classmethod
+    def merged(cls, parts: Sequence[Moments]) -> Moments:
+        """The moments of the rows of all parts, merged in pairs so that rounding stays small."""
+        if len(parts) == 1:
+            return parts[0]
+        half = len(parts) // 2
+        first, second = cls.merged(parts[:half]), cls.merged(parts[half:])
+        same_width(len(first.mean), len(second.mean))
+        made, shift = cls(), second.mean - first.mean
+        made._merged, made._width = first.count + second.count, len(shift)
+        made._mean = first.mean + shift * (second.count / made._merged)
+        share = first.count * second.count / made._merged
+        made._scatter = first._scatter + second._scatter + share * np.outer(shift, shift)
+        return made
 
     @property
     def count(self) -> int:

@@ -36,6 +36,7 @@ EXPERIMENTS = {
 FLAGS = command.new_flags(
     ("out", str, None, "The folder to write into."),
     ("budget", command.one_of(*BUDGETS), "desk", "How much work, see above."),
+    *command.CLUSTER,
 )
 
 _LIST = "\n".join(f"  {name:<11}  {what}" for name, (_, _, what) in EXPERIMENTS.items())
@@ -59,7 +60,12 @@ def reproduce(values: command.Flags, words: list[str]) -> None:
     command.check_backend()
     module, name, _ = EXPERIMENTS[words[0]]
     experiment = getattr(importlib.import_module(module), name)
-    print(experiment(out) if words[0] == "dynamics" else experiment.run(out, values.budget))
+    if words[0] == "dynamics":
+        command.given(values, ("cluster", "gpus"), "belongs to experiments with cells")
+        print(experiment(out))
+    else:
+        cluster = {"cluster": values.cluster, "gpus": values.gpus}
+        print(experiment.run(out, values.budget, **cluster))
 
 
 main = command.main(reproduce, FLAGS, __doc__ + _LIST)

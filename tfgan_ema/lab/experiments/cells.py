@@ -5,6 +5,8 @@ tables and figures of an experiment are made from these files alone. An interrup
 continues with the first cell that is missing and ends with the same tables.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import importlib
@@ -12,17 +14,26 @@ import json
 import multiprocessing
 import os
 import signal
+import tempfile
 import time
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from tfgan_ema import files, progress, reading
+from tfgan_ema import files, progress, reading, remote
 from tfgan_ema.errors import UsageError
 
 Progress = Callable[[float], None]
+
+
+class Shares(Protocol):
+    """How much of each cell is done, by name."""
+
+    def __setitem__(self, name: str, share: float) -> None: ...
+
+
 _SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -50,13 +61,23 @@ class Cell:
     turn: int = 0
 
 
-def run(cells: Sequence[Cell], out: Path, *, workers: int | None = None) -> dict[str, Any]:
+def run(
+    cells: Sequence[Cell],
+    out: Path,
+    *,
+    workers: int | None = None,
+    cluster: str | None = None,
+    gpus: float = 0.0,
+) -> dict[str, Any]:
     """The results of all cells by name; finished ones are read from ``out``, the others run.
 
     Args:
         cells: what to run.
         out: the folder of the experiment; it need not exist.
         workers: processes at a time, each on one thread; by default as many as there are `cores`.
+        cluster: runs the cells on Ray, see `remote.connected`; results come back to ``out``, which
+            need not be a folder that the other machines see.
+        gpus: how much of a GPU a cell takes on a cluster.
 
     Raises:
         UsageError: the folder holds a damaged cell, or one of that name with other options, or
@@ -68,7 +89,12 @@ def run(cells: Sequence[Cell], out: Path, *, workers: int | None = None) -> dict
         missing.sort(key=lambda cell: (cell.turn, -cell.cost))
         with files.claim(folder):
             try:
-                _run_all(missing, folder, min(workers or cores(), len(missing)))
+                with progress.line("cells", 100, keep=True) as line:
+                    show = _percent(line, sum(cell.cost for cell in missing))
+                    if cluster:
+                        _run_on_cluster(missing, folder, cluster, workers, gpus, show)
+                    else:
+                        _run_in_pool(missing, folder, min(workers or cores(), len(missing)), show)
             finally:
                 files.clear_leftovers(folder)  # of workers that were stopped
     for leftover in folder.glob("*.npz"):
@@ -123,23 +149,55 @@ def made_by(out: Path, cell: Cell) -> str:
     return record(out, cell)["made_by"]
 
 
-def _run_all(cells: Sequence[Cell], folder: Path, workers: int) -> None:
-    whole, percent = sum(cell.cost for cell in cells), 0
-    with (
-        _SPAWN.Manager() as manager,
-        progress.line("cells", 100, keep=True) as line,
-        _processes(workers, _use_one_thread) as pool,
-    ):
-        shares = manager.dict()  # how much of each cell is done
+def _percent(line: progress.Line, whole: float) -> Callable[[float], None]:
+    """``show(done)``: moves a line of 100 to what is done of the whole."""
+    shown = 0
+
+    def show(done: float) -> None:
+        nonlocal shown
+        percent = min(100, int(100 * done / whole))
+        line.advance(percent - shown)
+        shown = percent
+
+    return show
+
+
+def _run_in_pool(
+    cells: Sequence[Cell], folder: Path, workers: int, show: Callable[[float], None]
+) -> None:
+    with _SPAWN.Manager() as manager, _processes(workers, _prepare) as pool:
+        shares = manager.dict()
         pending = {pool.submit(_run_one, cell, folder, shares) for cell in cells}
         while pending:
             finished, pending = futures.wait(pending, 0.5, futures.FIRST_COMPLETED)
             for future in finished:
                 future.result()
             done = shares.copy()
-            share = sum(done.get(cell.name, 0) * cell.cost for cell in cells) / whole
-            line.advance(int(100 * share) - percent)
-            percent = int(100 * share)
+            show(sum(done.get(cell.name, 0) * cell.cost for cell in cells))
+
+
+def _run_on_cluster(
+    cells: Sequence[Cell],
+    folder: Path,
+    cluster: str,
+    workers: int | None,
+    gpus: float,
+    show: Callable[[float], None],
+) -> None:
+    costs, finished = {cell.name: cell.cost for cell in cells}, 0.0
+    with remote.connected(cluster, workers):
+        board = remote.Board()
+
+        def watch() -> None:
+            begun = sum(share * costs[name] for name, share in board.copy().items())
+            show(finished + begun)
+
+        options = {"folder": str(folder), "shares": board}
+        calls = (remote.Call(cell.name, {"cell": cell, **options}) for cell in cells)
+        function = f"{__name__}:measured"
+        for name, stored in remote.results(function, calls, gpus=gpus, watch=watch):
+            files.write_text(folder / f"{name}.json", stored)
+            finished += costs[name]
 
 
 @contextlib.contextmanager
@@ -159,17 +217,18 @@ def _leave_signals() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _use_one_thread() -> None:
-    """Prepares a worker, so that workers do not compete for the cores."""
+def _prepare() -> None:
     _leave_signals()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    from tfgan_ema.engines import devices  # the backend reads these variables when it is loaded
-
-    devices.share_machine()
+    remote.use_one_thread()
 
 
-def _run_one(cell: Cell, folder: Path, shares: MutableMapping[str, float]) -> None:
+def _run_one(cell: Cell, folder: Path, shares: Shares) -> None:
+    files.write_text(folder / f"{cell.name}.json", measured(cell, str(folder), shares))
+    shares[cell.name] = 1.0
+
+
+def measured(cell: Cell, folder: str, shares: Shares) -> str:
+    """Runs a cell; what its file holds."""
     module, function = cell.function.split(":")
     start = time.process_time()
 
@@ -177,7 +236,10 @@ def _run_one(cell: Cell, folder: Path, shares: MutableMapping[str, float]) -> No
         shares[cell.name] = share
 
     measure = getattr(importlib.import_module(module), function)
-    result = measure(**cell.options, folder=folder, progress=done)
+    with contextlib.ExitStack() as stack:
+        if not Path(folder).is_dir():  # on another machine
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+        result = measure(**cell.options, folder=Path(folder), progress=done)
     stored = {
         "function": cell.function,
         "options": cell.options,
@@ -185,8 +247,7 @@ def _run_one(cell: Cell, folder: Path, shares: MutableMapping[str, float]) -> No
         "made_by": _backend_and_device(),
         "result": result,
     }
-    files.write_text(folder / f"{cell.name}.json", json.dumps(stored))
-    done(1.0)
+    return json.dumps(stored)
 
 
 def _backend_and_device() -> str:
