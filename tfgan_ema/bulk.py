@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from tfgan_ema import files, progress, reading, remote
 from tfgan_ema.data import shards
 from tfgan_ema.errors import UsageError, checked_seed, one_of, whole
