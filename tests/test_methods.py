@@ -132,7 +132,7 @@ def covering():
             row[(i * stride + i // len(row) * turn) % len(row)]
             for row, stride, turn in zip(names, (1, 5, 3), (0, 1, 1), strict=True)
         )
-        for i in range(26)
+        for i in range(28)
     ]
 
 

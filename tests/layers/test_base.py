@@ -19,6 +19,7 @@ LAYERS = [
     tl.MeanTracker(0.9, 0.7),
     tl.StyleMixing(0.3),
     tl.MinibatchStd(2),
+    tl.GroupedConv2D(2, "orthogonal"),
     tl.ZeroGain(),
     tl.ConditionalBatchNorm(5, 0.02),
     tl.ProjectedBatchNorm("glorot_uniform", epsilon=1e-8),

@@ -107,7 +107,7 @@ def part(
     def draw() -> Iterator[np.ndarray]:
         for count, seed in seeds:
             if isinstance(samples, Source):
-                yield from batches(samples, np.arange(seed, seed + count), count, "")
+                yield from batches(samples, np.arange(seed, seed + count), count, "", show=False)
             else:
                 yield np.asarray(samples(count, seed))
 

@@ -300,8 +300,8 @@ def test_the_command_writes_one_file(run, text, copied, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "expected one WORKDIR"),
-        (["{0}", "{0}"], "expected one WORKDIR"),
+        ([], "expected a WORKDIR"),
+        (["{0}", "{0}"], "--out is missing"),
         (["{0}/none"], "is not a work directory"),
         (["{0}/file"], "is not a work directory"),
         (["{0}/damaged"], "is damaged"),
