@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -279,34 +278,10 @@ def start_engine() -> None:
         UsageError: as `check_backend`.
     """
     check_backend()
-    with progress.line("loading Keras"), silence():
+    with progress.line("loading Keras"), progress.silence(UsageError):
         from tfgan_ema.engines import devices
 
         devices.find_devices()
-
-
-@contextlib.contextmanager
-def silence() -> Iterator[None]:
-    """A context in which nothing is shown on stderr, nor logged, unless the block fails.
-
-    What libraries print from C++ no setting silences.
-    """
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as hidden:
-        os.dup2(hidden.fileno(), 2)
-        try:
-            yield
-        except UsageError:
-            raise
-        except Exception:
-            hidden.seek(0)
-            os.write(stderr, hidden.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 class _Output(io.FileIO):

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -135,6 +137,31 @@ def track(items: Iterable, what: str, total: int, *, show: bool | None = None) -
             for item in items:
                 yield item
                 advance()
+
+
+@contextlib.contextmanager
+def silence(*expected: type[Exception]) -> Iterator[None]:
+    """A context in which nothing is shown on stderr, nor logged, unless the block fails.
+
+    What libraries print from C++ no setting silences. After a failure of a type that is expected it
+    stays hidden, as the error says all.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        except expected:
+            raise
+        except Exception:
+            hidden.seek(0)
+            os.write(stderr, hidden.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def clock(seconds: float) -> str:

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from tfgan_ema import progress
 from tfgan_ema.errors import UsageError, WorkerLost
 
 LOSSES = 20  # a call whose process is lost more often is given up
@@ -181,9 +182,10 @@ def use_one_thread() -> None:
     """Prepares a process that is one of several on a machine, so that they share its cores."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    from tfgan_ema.engines import devices  # the backend reads these variables when it is loaded
+    with progress.silence():
+        from tfgan_ema.engines import devices  # the backend reads these variables when it is loaded
 
-    devices.share_machine()
+        devices.share_machine()
 
 
 class Board:

@@ -87,7 +87,7 @@ def _convert(values: command.Flags, model: Path | None) -> None:
             generator, made = _save(values, model := Path(scratch, "model"))
         elif values.format == "keras":
             generator = shipped.load(values.model, keras=True)
-        with progress.line(f"converting to {values.format}"), command.silence():
+        with progress.line(f"converting to {values.format}"), progress.silence(UsageError):
             written = formats.write(
                 values.format,
                 model,

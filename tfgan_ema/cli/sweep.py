@@ -45,7 +45,7 @@ def _sweep(
         if not values[name].value:
             raise UsageError(f"--{name} is missing.")
     command.check_output("out", values.out, "folder")
-    command.check_backend()
+    command.start_engine()
     from configs import tables
     from tfgan_ema.lab import sweep
 

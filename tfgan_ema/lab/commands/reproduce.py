@@ -58,6 +58,8 @@ def reproduce(values: command.Flags, words: list[str]) -> None:
         raise unknown("experiment", words[0], EXPERIMENTS)
     out = output_folder(values.out)
     command.check_backend()
+    if words[0] != "dynamics":
+        command.start_engine()
     module, name, _ = EXPERIMENTS[words[0]]
     experiment = getattr(importlib.import_module(module), name)
     if words[0] == "dynamics":
