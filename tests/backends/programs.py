@@ -168,15 +168,15 @@ def devices(folder: Path) -> None:
     """Two cases on all the devices that there are."""
     engine = engines.current()
     assert machine.strategy("mirrored").num_replicas_in_sync == 2
-    taken = engine._first
+    taken = engine._stacks
     rows = set()
 
     def watched(*arguments):
-        for batch in taken(*arguments):
-            rows.add((len(batch[0]), len(batch[0].addressable_shards[0].data)))
-            yield batch
+        for stack in taken(*arguments):
+            rows.update((len(b[0]), len(b[0].addressable_shards[0].data)) for b in stack)
+            yield stack
 
-    engine._first = watched
+    engine._stacks = watched
     for name in ("hinge_sn", "relativistic_average"):
         model = begun(folder, name)
         checkpoint.write(folder / f"{name}_devices.npz", fit(model) | served(model))
