@@ -135,7 +135,7 @@ def test_steps_read_the_right_rows(kind, count, size, n_dis, accumulate, executi
     seen, update = [], model._update_discriminator
 
     def spy(k, real):
-        seen.append(real.images.numpy()[:, 0].astype(int))
+        seen.append(np.asarray(real.images)[:, 0].astype(int))
         update(k, real)
 
     model._update_discriminator = spy
@@ -208,7 +208,7 @@ def test_arrays_are_shuffled_anew_each_epoch_by_the_seed():
         model.compile(run_eagerly=True)
         seen, update = [], model._update_discriminator
         model._update_discriminator = lambda k, real: (
-            seen.append(real.images.numpy()[:, 0]),
+            seen.append(np.asarray(real.images)[:, 0]),
             update(k, real),
         )
         model.fit(np.arange(12.0)[:, None] * [1, 0], batch_size=4, epochs=2, verbose=0)

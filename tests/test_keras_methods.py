@@ -74,6 +74,7 @@ def test_metrics_start_anew(gan):
     [
         (lambda m: m.compute_loss(LATENT, LATENT, LATENT), "evaluate gives the losses"),
         (lambda m: m.stateless_compute_loss([], [], []), "evaluate gives the losses"),
+        (lambda m: m.compute_loss_and_updates([], [], []), "evaluate gives the losses"),
         (lambda m: m.add_loss(1.0), "write a penalty"),
         (lambda m: m.add_metric(1.0), "write a penalty"),
         (lambda m: m.get_state_tree(), r"use state\(\)"),

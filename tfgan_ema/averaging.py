@@ -271,6 +271,7 @@ def _clone(source: keras.Model) -> keras.Model:
         else:
             clone = _clone_layer(source)
             clone.build_from_config(source.get_build_config())
+            clone.built = True  # Keras leaves a subclass without `build` unsaid
         clone.set_weights(source.get_weights())
     except Exception as error:
         raise UsageError(

@@ -386,7 +386,7 @@ class GAN(keras.Model):
     train_on_batch, test_on_batch = fitting.train_on_batch, fitting.test_on_batch
     predict_on_batch = fitting.predict_on_batch
     __call__, compute_output_shape = fitting.call_checked, fitting.compute_output_shape
-    compute_loss = stateless_compute_loss = fitting.refused(
+    compute_loss = stateless_compute_loss = compute_loss_and_updates = fitting.refused(
         "loss of predictions", "evaluate gives the losses of its players"
     )
     add_loss = add_metric = fitting.refused(

@@ -102,6 +102,16 @@ def test_some_steps_agree(all_cases, name):
         assert moved > 5e-4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["test_fit", "test_keras_methods", "test_keras_callbacks", "test_saving"]
+)
+def test_what_keras_users_call_does_the_same(quick, name):
+    """The tests that docs/keras.md names, all of them, under JAX."""
+    options = ("-q", "-p", "no:cacheprovider")
+    finished(under_jax("-m", "pytest", *options, HERE.parent / f"{name}.py", **quick))
+
+
 def test_folded_convolutions_agree(both):
     with (
         np.load(both / "folded_tensorflow.npz") as reference,
