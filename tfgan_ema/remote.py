@@ -150,15 +150,21 @@ def results(
 def _raise(name: str, error: Exception, count: int) -> None:
     """The error of a call, which names it."""
     cause = getattr(error, "cause", None)
+    if cause is not None:
+        raise named(cause, name, count) from error
     others = f" ({count - 1} others failed too)" if count > 1 else ""
-    if isinstance(cause, UsageError):
-        raise UsageError(f"{name}{others}: {cause}") from None
-    if cause is None:
-        raise WorkerLost(
-            f"{name}{others}: the process that worked on it was lost {LOSSES + 1} times; see that "
-            "the machines have enough memory, then repeat the command, which keeps what is done."
-        ) from error
-    raise RuntimeError(f"{name} failed{others}: {type(cause).__name__}: {cause}") from error
+    raise WorkerLost(
+        f"{name}{others}: the process that worked on it was lost {LOSSES + 1} times; see that "
+        "the machines have enough memory, then repeat the command, which keeps what is done."
+    ) from error
+
+
+def named(error: Exception, name: str, count: int) -> Exception:
+    """The error of one of ``count`` calls that failed, with the name of the call."""
+    others = f" ({count - 1} others failed too)" if count > 1 else ""
+    if isinstance(error, UsageError):
+        return UsageError(f"{name}{others}: {error}")
+    return RuntimeError(f"{name} failed{others}: {type(error).__name__}: {error}")
 
 
 def _call(

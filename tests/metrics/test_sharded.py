@@ -62,31 +62,41 @@ def test_no_shard_is_a_single_sample(last):
     assert [seed for shard in found for seed in shard] == seeds
 
 
-@pytest.mark.slow
-def test_a_shard_that_fails_is_named_and_runs_again_alone(tmp_path, monkeypatch):
+@pytest.fixture(params=["workers", "cluster"])
+def elsewhere(request):
+    """Where shards run: arguments of `sharded.collect` and flags of the command."""
+    if request.param == "workers":
+        yield {"cluster": None, "workers": 2}, ["--workers=2"]
+        return
     pytest.importorskip("ray", reason="needs: pip install 'tfgan_ema[cluster]'")
+    with remote.connected("local", 2):
+        yield {"cluster": "local"}, ["--cluster=local"]
+
+
+@pytest.mark.slow
+def test_a_shard_that_fails_is_named_and_runs_again_alone(tmp_path, elsewhere):
+    place, flag = elsewhere
     broken, folder = tmp_path / "broken", tmp_path / "shards"
     broken.touch()
     seeds = [(20, seed) for seed in range(80)]
     drawn = sharded.Drawn("test_sharded:noise", {"broken": str(broken)})
-    with remote.connected("local", 2):
-        with pytest.raises(UsageError, match="shard 4: seed 42 is broken"):
-            sharded.collect(drawn, seeds, ["pixels"], "local", folder)
-        kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
-        assert len(kept) == 7
-        broken.unlink()
-        found = sharded.collect(drawn, seeds, ["pixels"], "local", folder)["pixels"]
-        assert all(path.stat().st_mtime_ns == stamp for path, stamp in kept.items())
-        with pytest.raises(UsageError, match="shards of other samples"):
-            sharded.collect(drawn, seeds[:40], ["pixels"], "local", folder)
-        words = ["evaluate", "--samples=digits", "--samples_split=train", "--reference=digits"]
-        words += ["--metrics=fd_pixels,precision_recall_pixels", "--count=1500"]
-        scores = []
-        for more in ([], ["--cluster=local"]):
-            out = tmp_path / "scores.json"
-            assert main.main([*words, f"--out={out}", *more]) == 0
-            scores.append(json.loads(out.read_text())["results"][0])
-    whole = statistics.collect((noise()(*place) for place in seeds), {"pixels": True})["pixels"]
+    with pytest.raises(UsageError, match="shard 4: seed 42 is broken"):
+        sharded.collect(drawn, seeds, ["pixels"], folder=folder, **place)
+    kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
+    assert len(kept) == 7
+    broken.unlink()
+    found = sharded.collect(drawn, seeds, ["pixels"], folder=folder, **place)["pixels"]
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in kept.items())
+    with pytest.raises(UsageError, match="shards of other samples"):
+        sharded.collect(drawn, seeds[:40], ["pixels"], folder=folder, **place)
+    words = ["evaluate", "--samples=digits", "--samples_split=train", "--reference=digits"]
+    words += ["--metrics=fd_pixels,precision_recall_pixels", "--count=1500"]
+    scores = []
+    for more in ([], flag):
+        out = tmp_path / "scores.json"
+        assert main.main([*words, f"--out={out}", *more]) == 0
+        scores.append(json.loads(out.read_text())["results"][0])
+    whole = statistics.collect((noise()(*batch) for batch in seeds), {"pixels": True})["pixels"]
     np.testing.assert_array_equal(found.features, whole.features)
     np.testing.assert_allclose(found.covariance, whole.covariance, rtol=1e-10, atol=1e-14)
     assert scores[1] == pytest.approx(scores[0], rel=1e-8, abs=1e-8)

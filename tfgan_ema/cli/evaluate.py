@@ -95,7 +95,14 @@ FLAGS = command.new_flags(
         str,
         None,
         "Folder that keeps what is known of each shard, so that what failed runs again alone "
-        "(--cluster).",
+        "(--cluster, --workers).",
+    ),
+    (
+        "workers",
+        command.whole(),
+        None,
+        "Processes of this machine that draw and embed shards of the samples, each on one thread "
+        "(default: one on all).",
     ),
     *command.CLUSTER,
 )
@@ -180,10 +187,12 @@ def _measured(
     index: int,
     sampler: Sampler | Source,
 ) -> dict[str, Measured]:
-    """The scores of one generator, computed here or on a cluster."""
+    """The scores of one generator, computed in this process or in others."""
     if not values.cluster:
-        command.given(values, ("shards", "gpus"), "belongs to --cluster")
-        return evaluator.measure(sampler)
+        command.given(values, ("gpus",), "belongs to --cluster")
+        if not values.workers:
+            command.given(values, ("shards",), "belongs to --cluster or --workers")
+            return evaluator.measure(sampler)
     flags = {name: values[name].value for name in _OF_SAMPLES}
     arguments = {"kind": kind, "target": str(Path(target).absolute()), "index": index}
     if kind == "set" and not Path(target).is_dir():
@@ -192,11 +201,17 @@ def _measured(
 
     drawn = Drawn(f"{__name__}:sampler", arguments | {"flags": flags})
     shards = values.shards and Path(values.shards) / Path(target).name / str(index)
-    return evaluator.measure(drawn, cluster=values.cluster, shards=shards or None, gpus=values.gpus)
+    return evaluator.measure(
+        drawn,
+        cluster=values.cluster,
+        shards=shards or None,
+        gpus=values.gpus,
+        workers=values.workers,
+    )
 
 
 def sampler(kind: str, target: str, index: int, flags: dict) -> Sampler | Source:
-    """What a process of a cluster draws; the flags are those of `_OF_SAMPLES`."""
+    """What another process draws; the flags are those of `_OF_SAMPLES`."""
     _, found = _GENERATORS[kind](SimpleNamespace(**flags), Path(target))[index]
     return found
 

@@ -134,23 +134,26 @@ class Evaluator:
         cluster: str | None = None,
         shards: Path | None = None,
         gpus: float = 0.0,
+        workers: int | None = None,
     ) -> dict[str, Measured]:
         """As a call, but each number comes with how far it can be trusted, see `Measured`.
 
         It takes about three times as long, without the networks.
 
         Args:
-            samples: as for a call; with a cluster, such as its processes can draw.
+            samples: as for a call; with a cluster or workers, such as other processes can draw.
             cluster: draws and embeds shards of the samples on Ray, see `remote.connected`.
             shards: a folder that keeps what is known of each shard: what fails can be repeated
                 alone.
             gpus: how much of a GPU a shard takes.
+            workers: draws and embeds shards in that many processes of this machine, each on one
+                thread; with ``cluster="local"`` they belong to Ray.
         """
         found: dict[str, Measured] = {}
-        if cluster:
+        if cluster or workers:
             spaces = [*{metric.space: True for metric in self.metrics.values()}]
             seeds = self._places(samples.make())
-            generated = sharded.collect(samples, seeds, spaces, cluster, shards, gpus)
+            generated = sharded.collect(samples, seeds, spaces, cluster, shards, gpus, workers)
             references = self.prepare(generated[spaces[0]].shape)
             compared = self._compared(generated, references)
         else:

@@ -1,4 +1,4 @@
-"""Statistics of many samples from shards of them, which processes of a cluster draw and embed."""
+"""Statistics of many samples from shards of them, which other processes draw and embed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfgan_ema import files, reading, remote
+from tfgan_ema import files, processes, reading, remote
 from tfgan_ema.data.source import Source
 from tfgan_ema.errors import UsageError
 from tfgan_ema.metrics import statistics
@@ -52,9 +52,10 @@ def collect(
     drawn: Drawn,
     seeds: Sequence[tuple[int, int]],
     spaces: Sequence[str],
-    cluster: str,
+    cluster: str | None,
     folder: Path | None = None,
     gpus: float = 0.0,
+    workers: int | None = None,
 ) -> dict[str, Statistics]:
     """The statistics of samples by feature space, as `statistics.collect` gives them.
 
@@ -62,9 +63,10 @@ def collect(
         drawn: the samples.
         seeds: the (count, seed) of each batch; of a data set, (count, first index).
         spaces: feature spaces.
-        cluster: where the shards are drawn, see `remote.connected`.
+        cluster: where the shards are drawn, see `remote.connected`; ``None``: on this machine.
         folder: keeps the statistics of shards, so that only those that are missing are computed.
         gpus: how much of a GPU a shard takes.
+        workers: processes of this machine, or CPUs of a local cluster.
 
     Raises:
         UsageError: a shard failed, which is named, or the folder holds shards of other samples.
@@ -79,14 +81,24 @@ def collect(
         found = {name: _read(folder / f"{name}.npz") for name in calls}
         found = {name: parts for name, parts in found.items() if parts}
     missing = [remote.Call(name, call) for name, call in calls.items() if name not in found]
-    if missing:
-        with remote.connected(cluster):
-            for name, parts in remote.results(f"{__name__}:part", missing, gpus=gpus):
-                found[name] = parts
-                if folder:
-                    _write(folder / f"{name}.npz", parts)
+    for name, parts in _computed(missing, cluster, gpus, workers) if missing else ():
+        found[name] = parts
+        if folder:
+            _write(folder / f"{name}.npz", parts)
     ordered = [found[name] for name in calls]
     return {space: merged([parts[space] for parts in ordered]) for space in spaces}
+
+
+def _computed(
+    calls: Sequence[remote.Call], cluster: str | None, gpus: float, workers: int | None
+) -> Iterator[tuple[str, dict[str, Statistics]]]:
+    """Shards as they are ready."""
+    function = f"{__name__}:part"
+    if cluster is None:
+        yield from processes.results(function, calls, min(workers or 1, len(calls)))
+    else:
+        with remote.connected(cluster, workers):
+            yield from remote.results(function, calls, gpus=gpus)
 
 
 def split(seeds: Sequence[tuple[int, int]]) -> list[Sequence[tuple[int, int]]]:

@@ -11,18 +11,16 @@ import contextlib
 import dataclasses
 import importlib
 import json
-import multiprocessing
 import os
-import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent import futures
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-from tfgan_ema import files, progress, reading, remote
+from tfgan_ema import files, processes, progress, reading, remote
 from tfgan_ema.errors import UsageError
 
 Progress = Callable[[float], None]
@@ -32,9 +30,6 @@ class Shares(Protocol):
     """How much of each cell is done, by name."""
 
     def __setitem__(self, name: str, share: float) -> None: ...
-
-
-_SPAWN = multiprocessing.get_context("spawn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +110,7 @@ def run_apart(function: Callable[..., None], *arguments: Any) -> None:
     Raises:
         UsageError, or whatever else the function raises.
     """
-    with _processes(1, _leave_signals) as pool:
+    with processes.pool(1, processes.leave_signals) as pool:
         pool.submit(function, *arguments).result()
 
 
@@ -165,7 +160,8 @@ def _percent(line: progress.Line, whole: float) -> Callable[[float], None]:
 def _run_in_pool(
     cells: Sequence[Cell], folder: Path, workers: int, show: Callable[[float], None]
 ) -> None:
-    with _SPAWN.Manager() as manager, _processes(workers, _prepare) as pool:
+    prepared = processes.pool(workers, processes.use_one_thread)
+    with processes.SPAWN.Manager() as manager, prepared as pool:
         shares = manager.dict()
         pending = {pool.submit(_run_one, cell, folder, shares) for cell in cells}
         while pending:
@@ -198,28 +194,6 @@ def _run_on_cluster(
         for name, stored in remote.results(function, calls, gpus=gpus, watch=watch):
             files.write_text(folder / f"{name}.json", stored)
             finished += costs[name]
-
-
-@contextlib.contextmanager
-def _processes(workers: int, prepare: Callable[[], None]) -> Iterator[futures.ProcessPoolExecutor]:
-    """Processes that end with the block, also in the middle of their work."""
-    pool = futures.ProcessPoolExecutor(workers, _SPAWN, prepare)
-    try:
-        yield pool
-    finally:
-        for process in pool._processes.values() if pool._processes else ():
-            process.terminate()
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _leave_signals() -> None:
-    """Lets the first process alone answer Ctrl-C, which the terminal sends to all."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _prepare() -> None:
-    _leave_signals()
-    remote.use_one_thread()
 
 
 def _run_one(cell: Cell, folder: Path, shares: Shares) -> None:

@@ -1,0 +1,79 @@
+"""Calls of functions in processes of this machine, each on one thread."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
+from typing import Any
+
+from tfgan_ema import remote
+from tfgan_ema.errors import WorkerLost
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@contextlib.contextmanager
+def pool(workers: int, prepare: Callable[[], None]) -> Iterator[futures.ProcessPoolExecutor]:
+    """Processes that end with the block, also in the middle of their work."""
+    executor = futures.ProcessPoolExecutor(workers, SPAWN, prepare)
+    try:
+        yield executor
+    finally:
+        for process in executor._processes.values() if executor._processes else ():
+            process.terminate()
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def leave_signals() -> None:
+    """Lets the first process alone answer Ctrl-C, which the terminal sends to all."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def use_one_thread() -> None:
+    """Prepares a process that is one of several."""
+    leave_signals()
+    remote.use_one_thread()
+
+
+def results(function: str, calls: Iterable[remote.Call], workers: int) -> Iterator[tuple[str, Any]]:
+    """Calls a function many times; gives names and results as they are ready.
+
+    A call that fails leaves the others alone.
+
+    Args:
+        function: ``"module:function"``.
+        calls: names and arguments.
+        workers: processes at a time.
+
+    Raises:
+        UsageError: a call raised it; the message names the first such call.
+        WorkerLost: a process was killed.
+        RuntimeError: a call raised something else.
+    """
+    failed = []
+    with pool(workers, use_one_thread) as executor:
+        names = {executor.submit(_call, function, call.arguments): call.name for call in calls}
+        for future in futures.as_completed(names):
+            try:
+                result = future.result()
+            except futures.process.BrokenProcessPool as error:
+                raise WorkerLost(
+                    "a process of this machine was killed; see that there is enough memory, or "
+                    "take fewer workers, then repeat the command."
+                ) from error
+            except Exception as error:
+                failed.append((names[future], error))
+            else:
+                yield names[future], result
+    if failed:
+        name, error = failed[0]
+        raise remote.named(error, name, len(failed)) from error
+
+
+def _call(function: str, arguments: dict[str, Any]) -> Any:
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)(**arguments)
