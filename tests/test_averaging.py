@@ -42,6 +42,7 @@ def trajectory():
         tg.UniformAverage(start_step=4),
         tg.EMA(half_life=40),
         tg.EMA(half_life=1000, ramp=0.5, name="ramped"),
+        tg.UniformAverage(start_step=1, period=3),
     ]
     record = Record()
     toy.fit(toy.gan(averages=rules), 10, callbacks=[record])
@@ -74,6 +75,20 @@ def test_uniform_average_is_the_mean_of_the_visited_weights(trajectory):
         np.testing.assert_allclose(averaged[t - 1, 2], raw[1 : t + 1].mean(0), atol=1e-6)
     np.testing.assert_allclose(averaged[:4, 3], raw[1:5], atol=1e-6)
     np.testing.assert_allclose(averaged[-1, 3], raw[5:].mean(0), atol=1e-6)
+
+
+def test_a_period_makes_the_mean_of_the_last_steps(trajectory):
+    """Exact at steps 4, 7 and 10; in between the mean of those since the last of these."""
+    raw, averaged = trajectory
+    np.testing.assert_allclose(averaged[0, 6], raw[1], atol=1e-6)
+    for t in range(2, 11):
+        count = (t - 2) % 3 + 1
+        np.testing.assert_allclose(
+            averaged[t - 1, 6], raw[t - count + 1 : t + 1].mean(0), atol=1e-6
+        )
+    assert [rule.name for rule in (tg.UniformAverage(period=5), tg.UniformAverage())] == [
+        "mean_of_5", "uniform",
+    ]  # fmt: skip
 
 
 def test_half_life_counts_images(trajectory):

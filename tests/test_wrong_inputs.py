@@ -65,7 +65,10 @@ CALLS = {
         tg.Lookahead,
         {"k": "count", "alpha": "share", "super_slow": [5, 7, *KINDS["count"]], "averages": "name"},
     ),
-    "UniformAverage": (tg.UniformAverage, {"start_step": "index", "statistics": "name"}),
+    "UniformAverage": (
+        tg.UniformAverage,
+        {"start_step": "index", "period": "count", "statistics": "name"},
+    ),
     "LeakyEMA": (
         tg.LeakyEMA,
         {"beta": "share", "start_step": "index", "mode": "name", "ramp": "index"},

@@ -32,9 +32,10 @@ def half_life_rate(steps: Tensor | float) -> Tensor | float:
     return -ops.expm1(math.log(0.5) / steps)
 
 
-def uniform_rate(step: Tensor, start_step: int) -> Tensor:
-    """1/n for the n-th weights after ``start_step``: the average of n weights moves by 1/n."""
-    return 1.0 / ops.cast(ops.maximum(step - start_step, 1), "float32")
+def uniform_rate(step: Tensor, start_step: int, period: int | None = None) -> Tensor:
+    """1/n for the n-th weights after ``start_step``, counted anew every ``period`` steps."""
+    before = ops.maximum(step - start_step - 1, 0)
+    return 1.0 / ops.cast((before if period is None else before % period) + 1, "float32")
 
 
 class EMA(Part):
@@ -145,19 +146,40 @@ class UniformAverage(Part):
 
     ``average_t = 1/n * sum of weights_{s+1} ... weights_t`` with n = t - s; until then the average
     equals the raw weights.
+
+    With a ``period`` of k it is the mean of the last k weights at every k-th step after
+    ``start_step``. Then it begins anew, so in between it holds those since that step.
     """
 
     def __init__(
-        self, *, start_step: int = 0, statistics: str = "standing", name: str | None = None
+        self,
+        *,
+        start_step: int = 0,
+        period: int | None = None,
+        statistics: str = "standing",
+        name: str | None = None,
     ) -> None:
-        """Creates the rule; see `EMA` for the arguments."""
+        """Creates the rule.
+
+        Args:
+            start_step: see `EMA`.
+            period: generator steps after which the mean begins anew; ``None`` means never. Score
+                and save at multiples of it.
+            statistics: see `EMA`.
+            name: the key in logs and files; made from the other arguments unless given.
+
+        Raises:
+            UsageError: a value out of range.
+        """
         self.start_step = whole("start_step", start_step, 0)
+        self.period = None if period is None else whole("UniformAverage period", period)
         self.statistics = one_of("statistics", statistics, STATISTICS)
-        self.name = name or (f"uniform_{start_step}" if start_step else "uniform")
+        usual = "uniform" if period is None else f"mean_of_{period}"
+        self.name = name or (f"{usual}_{start_step}" if start_step else usual)
 
     def rate(self, step: Tensor, batch_size: int) -> Tensor:
-        """1/n for the n-th weights since the start step, 1 before."""
-        return uniform_rate(step, self.start_step)
+        """1/n for the n-th weights since the mean began, 1 until the start step."""
+        return uniform_rate(step, self.start_step, self.period)
 
 
 class Average:
