@@ -30,6 +30,11 @@ EXPERIMENTS = {
     "limited_300": (f"{_LAB}.experiments.limited_page", "LIMITED_300", "the same, 300 alone"),
     "starts": (f"{_LAB}.experiments.starts", "STARTS", "ways for an average to begin"),
     "lottery": (f"{_LAB}.experiments.lottery", "LOTTERY", "how much of a score is the seed"),
+    "stacked_mnist": (
+        f"{_LAB}.experiments.stacked_mnist",
+        "STACKED_MNIST",
+        "a thousand modes, leaks, penalties",
+    ),
     "toy2d": (f"{_LAB}.experiments.toy2d", "TOY2D", "Gaussian, line, circle, four lines"),
 }
 
@@ -39,7 +44,7 @@ FLAGS = command.new_flags(
     *command.CLUSTER,
 )
 
-_LIST = "\n".join(f"  {name:<11}  {what}" for name, (_, _, what) in EXPERIMENTS.items())
+_LIST = "\n".join(f"  {name:<13}  {what}" for name, (_, _, what) in EXPERIMENTS.items())
 
 
 def output_folder(out: str | None) -> Path:

@@ -172,36 +172,15 @@ def _cell(budget: str, images: int, seed: int, arm: str, turn: int) -> Cell:
 
 
 def measure(folder: Path, progress: Progress, **options: Any) -> list[Row]:
-    """Trains an arm of a seed and measures its generators on the way.
-
-    An arm with a leak is measured from the step behind its start. The state and the measurements so
-    far are kept at each of them, so that an interrupted cell resumes.
+    """Trains an arm of a seed and measures its generators on the way, see `training.run_arm`.
 
     Returns:
         A row for each step and generator: the distances to the halves, precision and recall of half
         B, and of the images of this generator, of training images and of those held out the mean
         logit and the share that the discriminator calls real.
     """
-    o = SimpleNamespace(**options)
-    config = configuration(options)
-    source = runs.load_source(config)
-    gan = runs.build_gan(config, source.shape, None)
-    scorers = evaluators(options)
-    kept, fork = folder / f"{o.name}.npz", folder / f"{o.origin}-from-{o.start}.npz"
-    rows: list[Row] = []
-    if kept.exists():
-        rows = points.restore(gan, kept)["rows"]
-    elif o.leak and fork.exists():
-        points.restore(gan, fork)
-    while gan.steps_done < o.steps:
-        training.train(gan, source, config, o.every)
-        if not o.leak or gan.steps_done > o.start:
-            rows += _measured(gan, source, scorers)
-        if not o.leak and gan.steps_done == o.start:
-            points.save(gan, fork)
-        points.save(gan, kept, rows=rows)
-        progress(gan.steps_done / o.steps)
-    return rows
+    measured = functools.partial(_measured, evaluators(options))
+    return training.run_arm(configuration(options), folder, progress, options, measured)
 
 
 def configuration(options: dict[str, Any]) -> ConfigDict:
@@ -230,7 +209,7 @@ def prepare(budget: str) -> None:
         evaluator.prepare(evaluator.reference.origin.shape)
 
 
-def _measured(gan: Any, source: data.Source, scorers: dict[str, Evaluator]) -> Iterator[Row]:
+def _measured(scorers: dict[str, Evaluator], gan: Any, source: data.Source) -> Iterator[Row]:
     """The rows of a step."""
     held_out = scorers["a"].reference.origin
     known = _judged(gan, "training", source.samples[:JUDGED])
