@@ -22,6 +22,7 @@ _NAMES = {
     "TopK": "mixing",
     "Lookahead": "lookahead",
     "EMACallback": "callbacks",
+    "AverageWeights": "supervised",
     "SampleGrid": "callbacks",
     "Evaluate": "callbacks",
     "Checkpoint": "callbacks",

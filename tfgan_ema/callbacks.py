@@ -106,7 +106,8 @@ class EMACallback(Periodic):
         """Attaches the average; Keras calls this before it makes the train function."""
         super().set_model(model)
         if not isinstance(model, GAN):
-            raise UsageError(f"EMACallback on a {type(model).__name__}: it needs a tfgan_ema.GAN.")
+            kind = type(model).__name__
+            raise UsageError(f"EMACallback on a {kind}, no GAN: give it tg.AverageWeights.")
         names = [average.name for average in model.averages]
         if not names and self.rule is None:
             raise UsageError("EMACallback on a GAN without averages: give it a decay, e.g. 0.999.")
