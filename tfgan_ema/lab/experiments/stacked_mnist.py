@@ -32,7 +32,8 @@ from tfgan_ema.lab.reports import pages
 from tfgan_ema.metrics import Evaluator
 
 DECAY = 0.999
-METRICS = {"modes": "modes_stacked_mnist", "kl": "mode_kl_stacked_mnist"}
+METRIC = "modes_stacked_mnist"
+SCORES = {"modes": METRIC, "kl": "mode_kl_stacked_mnist"}  # both are the metric's
 TITLES = {"modes": "modes covered", "kl": "KL to the uniform distribution"}
 ARMS = {
     "plain": Arm("no leak", {}),
@@ -117,7 +118,7 @@ def measure(folder: Path, progress: Progress, **options: Any) -> list[Row]:
         A row for each step and generator: modes covered, and the divergence.
     """
     config = training.configuration(options, {"ema": {"decay": DECAY}})
-    evaluator = Evaluator(list(METRICS.values()), samples=options["samples"], batch=500)
+    evaluator = Evaluator([METRIC], samples=options["samples"], batch=500)
 
     def measured(gan: Any, source: data.Source) -> Iterator[Row]:
         head = {"seed": options["seed"], "step": gan.steps_done}
@@ -131,7 +132,7 @@ def measure(folder: Path, progress: Progress, **options: Any) -> list[Row]:
 def measure_real(folder: Path, progress: Progress, **options: Any) -> list[Row]:
     """Scores real images, drawn without repetition, as often as there are seeds."""
     o, rows = SimpleNamespace(**options), []
-    evaluator = Evaluator(list(METRICS.values()), samples=o.samples, batch=500)
+    evaluator = Evaluator([METRIC], samples=o.samples, batch=500)
     for seed in range(o.seeds):
         drawn = {**o.data, "count": o.samples, "seed": seed}
         run = {"changes": {"data": drawn}, "steps": 1, "every": 1, "seed": seed, "leak": None}
@@ -143,7 +144,7 @@ def measure_real(folder: Path, progress: Progress, **options: Any) -> list[Row]:
 
 
 def _renamed(scores: dict[str, float]) -> Row:
-    return {key: scores[name] for key, name in METRICS.items()}
+    return {key: scores[name] for key, name in SCORES.items()}
 
 
 def parts(budget: str, table: list[Row], results: Results) -> list[str]:
@@ -151,10 +152,10 @@ def parts(budget: str, table: list[Row], results: Results) -> list[str]:
     sizes = BUDGETS[budget]
     last = [row for row in whole(table, sizes) if row["step"] == sizes.steps]
     found = {
-        (arm, key): values(last, key, arm=arm, generator="ema") for arm in ARMS for key in METRICS
+        (arm, key): values(last, key, arm=arm, generator="ema") for arm in ARMS for key in SCORES
     }
     verdict = verdicts_of(found)
-    floor = [verdicts.mean_and_deviation(values(table, key, arm=REAL)) for key in METRICS]
+    floor = [verdicts.mean_and_deviation(values(table, key, arm=REAL)) for key in SCORES]
     return [
         f"Averaged generator (EMA {DECAY:g}, batch statistics of its own) of conventional_32 at "
         f"{sizes.width:g} of its width, {sizes.steps:,} steps of 64 images, seeds: {sizes.seeds}, "
@@ -175,7 +176,7 @@ def parts(budget: str, table: list[Row], results: Results) -> list[str]:
                 [ARMS[arm].title]
                 + [
                     verdicts.mean_and_deviation(values(last, key, arm=arm, generator=RAW))
-                    for key in METRICS
+                    for key in SCORES
                 ]
                 for arm in ARMS
             ],
@@ -193,7 +194,7 @@ def parts(budget: str, table: list[Row], results: Results) -> list[str]:
 def _line(arm: str, found: dict, verdict: dict) -> list[str]:
     """The cells of an arm: for each score its mean and deviation, and the verdict."""
     cells = [ARMS[arm].title]
-    for key in METRICS:
+    for key in SCORES:
         cells.append(verdicts.mean_and_deviation(found[arm, key]))
         cells.append(str(verdict.get((arm, key), "")))
     return cells
@@ -213,7 +214,7 @@ def verdicts_of(
     found: dict[tuple[str, str], list[float]],
 ) -> dict[tuple[str, str], verdicts.Verdict]:
     """The family of the rule: every other arm against no leak, modes and divergence."""
-    keys = [(arm, key) for arm in ARMS if arm != "plain" for key in METRICS]
+    keys = [(arm, key) for arm in ARMS if arm != "plain" for key in SCORES]
     family = verdicts.family([(found[arm, key], found["plain", key]) for arm, key in keys])
     return dict(zip(keys, family, strict=True))
 
