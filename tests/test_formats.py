@@ -116,6 +116,37 @@ def test_shipped_models_in_each_format(name, format, tmp_path):
 
 
 @pytest.fixture(scope="module")
+def grouped(tmp_path_factory):
+    """R3GAN, whose convolutions are within groups, and its SavedModel."""
+    keras.utils.set_random_seed(4)
+    pair = zoo.build("r3gan_32", width=1 / 24)
+    toy.random_last_kernels(*pair)
+    model = tg.GAN(*pair, latent=64, averages=[tg.EMA(0.5)])
+    return model, export.saved_model(model, tmp_path_factory.mktemp("grouped") / "model")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", [None, *formats.FORMATS])
+def test_convolutions_within_groups_in_each_format(grouped, format, tmp_path):
+    """``None``: the SavedModel itself."""
+    gan, folder = grouped
+    loaded = export.load_generator(folder)
+    feed = formats.inputs(loaded, 5, seed=3)
+    wanted = gan.generate(feed["latent"])
+    assert wanted.std() > 0.1
+    if format is None:
+        np.testing.assert_allclose(loaded(feed["latent"]), wanted, atol=1e-5)
+        return
+    need(format)
+    made = formats.write(format, folder, tmp_path / "o", generator=gan.ready_generator(0))
+    assert made.largest < 0.01
+    images = formats.FORMATS[format].load(tmp_path / "o" / usage.FILES[format])(feed)
+    np.testing.assert_allclose(images, wanted, atol=1e-4)
+    pixels = runpy.run_path(str(tmp_path / "o" / "usage.py"))["images"]
+    assert pixels.shape == (16, 32, 32, 3)
+
+
+@pytest.fixture(scope="module")
 def gan():
     model = toy.gan(averages=[tg.EMA(0.5)])
     toy.fit(model, 2)
