@@ -1,9 +1,9 @@
 """A modern baseline on one core: R3GAN beside DCGAN and SNGAN on Fashion-MNIST.
 
 R3GAN (Huang et al. 2024, arXiv 2501.05441) trains residual networks without normalisation by a
-relativistic loss under R1 and R2. A step of it costs many times as much as one of an older GAN, so
-that what it gains must be set against what those do with more steps. All networks here have nearly
-the same number of parameters, generator and discriminator together.
+relativistic loss under R1 and R2. To learn from an image costs it many times what it costs an older
+GAN, so that what it gains must be set against what those learn from more images. All networks here
+have nearly the same number of parameters, generator and discriminator together.
 
 At equal time, each method takes as many steps as fit in the processor time that R3GAN's run takes.
 Their numbers were fixed beforehand from measured times of a step, so that the experiment repeats to
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from ml_collections import ConfigDict
 
 from tfgan_ema import runs
@@ -264,8 +265,12 @@ def _curves(sizes: Budget, table: list[Row]) -> Figure:
             scale = arm.step / 60 if label == "minutes" else arm.images
             _curve(axis, select(table, arm=name), scale, f"C{index}", arm.title)
         axis.set(xlabel=label, xscale="log" if label == "images" else "linear", yscale="log")
-    figure.axes[0].set_ylabel(f"fd_{sizes.space}")
-    figure.axes[0].legend()
+    axis = figure.axes[0]
+    axis.set_ylabel(f"fd_{sizes.space}")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.legend()
     return figure
 
 
