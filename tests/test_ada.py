@@ -1,5 +1,7 @@
 """ADA's pipe against SciPy's resampling, NumPy's moves and colour arithmetic."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -21,9 +23,14 @@ def images(rng):
 
 
 def moves(name, images, probability=1.0):
-    pipe = augment.ADA({name: 1.0}, probability=probability)
+    return traced(augment.ADA({name: 1.0}, probability=probability), images, probability)
+
+
+def traced(pipe, images, probability=1.0):
+    """Where each image's pixels come from."""
     size = images.shape[1:3]
-    return np.asarray(pipe.matrices(ada._MOVES, 3, len(images), DRAWS, probability, size))
+    matrices = pipe.matrices(ada._MOVES, 3, len(images), DRAWS, probability, size)
+    return functools.reduce(np.matmul, map(np.asarray, matrices))
 
 
 def scipys(image, matrix):
@@ -44,7 +51,7 @@ def scipys(image, matrix):
 def test_geometry_is_scipys(name, images):
     """Each transform, and all of them at once."""
     pipe = augment.ADA({name: 1.0} if name else dict.fromkeys(augment.ADA.GEOMETRY, 0.9))
-    matrices = np.asarray(pipe.matrices(ada._MOVES, 3, ROWS, DRAWS, 1.0, images.shape[1:3]))
+    matrices = traced(pipe, images)
     assert np.abs(matrices - np.eye(3)).max() > 0.1
     expected = [scipys(*pair) for pair in zip(images, matrices.astype("float64"), strict=True)]
     np.testing.assert_allclose(np.asarray(pipe(images, DRAWS)), expected, atol=2e-4)
@@ -82,7 +89,7 @@ def test_the_sizes_of_moves_are_the_papers():
 
 def colours(name, images):
     pipe = augment.ADA({name: 1.0})
-    matrices = pipe.matrices(ada._COLOURS, 4, ROWS, DRAWS, 1.0, images.shape[1:3])
+    (matrices,) = pipe.matrices(ada._COLOURS, 4, ROWS, DRAWS, 1.0, images.shape[1:3])
     homogeneous = np.concatenate([images, np.ones_like(images[..., :1])], axis=-1)
     expected = np.einsum("nij,nhwj->nhwi", np.asarray(matrices), homogeneous)[..., :3]
     found = np.asarray(pipe(images, DRAWS))

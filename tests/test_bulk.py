@@ -50,8 +50,11 @@ def contents(folder):
 def small(monkeypatch):
     """Small shards, which this process draws."""
     monkeypatch.setattr(bulk, "SHARD", 64)
-    drawn = lambda calls: ((c.name, bulk.shard(**c.arguments)) for c in calls)  # noqa: E731
-    monkeypatch.setattr(bulk, "_in_pool", drawn)
+    monkeypatch.setattr(
+        bulk.processes,
+        "results",
+        lambda function, calls, workers: ((c.name, bulk.shard(**c.arguments)) for c in calls),
+    )
 
 
 def images_of(folder, kind):

@@ -115,6 +115,42 @@ def test_shipped_models_in_each_format(name, format, tmp_path):
     assert list(images.shape[1:]) == zoo.shipped.card(name)["data"]["shape"]
 
 
+FILTERED = {"r3gan_32": 1 / 24, "stylegan2_32": 1 / 32}  # with convolutions in groups, and without
+
+
+@pytest.fixture(scope="module", params=FILTERED)
+def filtered(request, tmp_path_factory):
+    """A network that upsamples with a filter, and its SavedModel."""
+    keras.utils.set_random_seed(4)
+    pair = zoo.build(request.param, width=FILTERED[request.param])
+    toy.random_last_kernels(*pair)
+    model = tg.GAN(*pair, latent=pair[0].inputs[0].shape[-1], averages=[tg.EMA(0.5)])
+    return model, export.saved_model(model, tmp_path_factory.mktemp("filtered") / "model")
+
+
+@pytest.mark.slow
+def test_filters_and_groups_in_a_saved_model(filtered):
+    gan, folder = filtered
+    loaded = export.load_generator(folder)
+    latent = formats.inputs(loaded, 5, seed=3)["latent"]
+    assert gan.generate(latent).std() > 0.1
+    np.testing.assert_allclose(loaded(latent), gan.generate(latent), atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", formats.FORMATS)
+def test_filters_and_groups_in_each_format(filtered, format, tmp_path):
+    need(format)
+    gan, folder = filtered
+    made = formats.write(format, folder, tmp_path / "o", generator=gan.ready_generator(0))
+    assert made.largest < 0.01
+    feed = formats.inputs(export.load_generator(folder), 5, seed=3)
+    images = formats.FORMATS[format].load(tmp_path / "o" / usage.FILES[format])(feed)
+    np.testing.assert_allclose(images, gan.generate(feed["latent"]), atol=1e-4)
+    pixels = runpy.run_path(str(tmp_path / "o" / "usage.py"))["images"]
+    assert pixels.shape == (16, 32, 32, 3)
+
+
 @pytest.fixture(scope="module")
 def gan():
     model = toy.gan(averages=[tg.EMA(0.5)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -85,15 +86,19 @@ class ADA(ByChance):
         share = self.share(draws)
         moves = self.matrices(_MOVES, 3, count, draws, share, (height, width))
         colours = self.matrices(_COLOURS, 4, count, draws, share, (height, width))
-        if moves is not None:
-            images = _where_moved(moves, resample, images)
-        if colours is not None:
-            images = _where_moved(colours, recolour, images)
+        if moves:  # a position of the result is traced back, from the last move to the first
+            images = _where_moved(functools.reduce(ops.matmul, moves), resample, images)
+        if colours:
+            product = functools.reduce(lambda done, after: ops.matmul(after, done), colours)
+            images = _where_moved(product, recolour, images)
         return self._cutout(images, draws, share) if "cutout" in self.strengths else images
 
     def chosen(self, name: str, draws: Draws, count: int, share: Tensor | float) -> Tensor:
         """Which rows a transform is applied to: bool [count]."""
-        return draws.uniform((count,), f"{name}/chance") < self.strengths[name] * share
+        chance = self.strengths[name] * share
+        if name == "rotation":  # it is drawn twice, so that one of them comes with that chance
+            chance = 1.0 - ops.sqrt(1.0 - chance)
+        return draws.uniform((count,), f"{name}/chance") < chance
 
     def matrices(
         self,
@@ -103,27 +108,16 @@ class ADA(ByChance):
         draws: Draws,
         share: Tensor | float,
         size: Size,
-    ) -> Tensor | None:
-        """The product of the chosen transforms for each row [count, side, side], or ``None``."""
-        product = None
+    ) -> list[Tensor]:
+        """Those that are on, in order, [count, side, side]; rows not chosen have the identity."""
+        made = []
         for part, maker in makers.items():
-            name = part.removesuffix(" again")
-            if name not in self.strengths:
-                continue
-            chance = share
-            if name == "rotation":  # twice, so that one of them comes with the probability
-                chance = 1.0 - ops.sqrt(1.0 - self.strengths[name] * share)
-                chance = chance / max(self.strengths[name], 1e-12)
-            here = draws.fold_in(part)
-            rows = self.chosen(name, here, count, chance)[:, None, None]
-            matrix = ops.where(rows, maker(here, count, size), np.eye(side, dtype="float32"))
-            if product is None:
-                product = matrix
-            elif makers is _COLOURS:
-                product = ops.matmul(matrix, product)
-            else:  # a position of the result is traced back, from the last move to the first
-                product = ops.matmul(product, matrix)
-        return product
+            name, here = part.removesuffix(" again"), draws.fold_in(part)
+            if name in self.strengths:
+                rows = self.chosen(name, here, count, share)[:, None, None]
+                identity = np.eye(side, dtype="float32")
+                made.append(ops.where(rows, maker(here, count, size), identity))
+        return made
 
     def _cutout(self, images: Tensor, draws: Draws, share: Tensor | float) -> Tensor:
         count, *size, _ = images.shape

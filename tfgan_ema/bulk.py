@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import functools
 import json
-import multiprocessing
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent import futures
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfgan_ema import files, progress, reading, remote
+from tfgan_ema import files, processes, progress, reading, remote
 from tfgan_ema.data import shards
 from tfgan_ema.errors import UsageError, checked_seed, one_of, whole
 
@@ -102,27 +99,15 @@ def _drawn(
     """The contents of the files of shards, by name, as they are ready."""
     if not missing:
         return
+    function, calls = f"{__name__}:shard", missing.values()
     if cluster:
         with remote.connected(cluster):
-            drawn = remote.results(f"{__name__}:shard", missing.values(), gpus=gpus)
+            drawn = remote.results(function, calls, gpus=gpus)
             yield from progress.track(drawn, "shards", len(missing))
     else:
-        yield from progress.track(_in_pool(missing.values()), "shards", len(missing))
-
-
-def _in_pool(calls: Iterable[remote.Call]) -> Iterator[tuple[str, list[bytes]]]:
-    """One thread draws a shard, as on a cluster: how many do moves the last bits of a sample."""
-    count = os.cpu_count() or 1
-    spawn = multiprocessing.get_context("spawn")
-    waiting: deque[tuple[str, futures.Future]] = deque()
-    with futures.ProcessPoolExecutor(count, spawn, remote.use_one_thread) as pool:
-        for call in calls:
-            waiting.append((call.name, pool.submit(shard, **call.arguments)))
-            if len(waiting) > 2 * count:  # memory does not grow with their number
-                name, first = waiting.popleft()
-                yield name, first.result()
-        for name, left in waiting:
-            yield name, left.result()
+        # One thread draws a shard, as on a cluster: how many do moves the last bits of a sample.
+        drawn = processes.results(function, calls, os.cpu_count() or 1)
+        yield from progress.track(drawn, "shards", len(missing))
 
 
 def shard(origin: Mapping[str, Any], seed: int, kind: str, first: int, rows: int) -> list[bytes]:

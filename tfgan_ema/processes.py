@@ -8,6 +8,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
+from concurrent.futures import process
 from typing import Any
 
 from tfgan_ema import remote
@@ -23,8 +24,8 @@ def pool(workers: int, prepare: Callable[[], None]) -> Iterator[futures.ProcessP
     try:
         yield executor
     finally:
-        for process in executor._processes.values() if executor._processes else ():
-            process.terminate()
+        for each in executor._processes.values() if executor._processes else ():
+            each.terminate()
         executor.shutdown(wait=True, cancel_futures=True)
 
 
@@ -39,36 +40,48 @@ def use_one_thread() -> None:
     remote.use_one_thread()
 
 
-def results(function: str, calls: Iterable[remote.Call], workers: int) -> Iterator[tuple[str, Any]]:
+def results(
+    function: str,
+    calls: Iterable[remote.Call],
+    workers: int,
+    watch: Callable[[], None] = lambda: None,
+) -> Iterator[tuple[str, Any]]:
     """Calls a function many times; gives names and results as they are ready.
 
-    A call that fails leaves the others alone.
+    Memory does not grow with the number of calls, and a call that fails leaves the others alone.
 
     Args:
         function: ``"module:function"``.
         calls: names and arguments.
         workers: processes at a time.
+        watch: called about each half second.
 
     Raises:
         UsageError: a call raised it; the message names the first such call.
         WorkerLost: a process was killed.
         RuntimeError: a call raised something else.
     """
-    failed = []
+    waiting, running, failed = iter(calls), {}, []
     with pool(workers, use_one_thread) as executor:
-        names = {executor.submit(_call, function, call.arguments): call.name for call in calls}
-        for future in futures.as_completed(names):
-            try:
-                result = future.result()
-            except futures.process.BrokenProcessPool as error:
-                raise WorkerLost(
-                    "a process of this machine was killed; see that there is enough memory, or "
-                    "take fewer workers, then repeat the command."
-                ) from error
-            except Exception as error:
-                failed.append((names[future], error))
-            else:
-                yield names[future], result
+        while True:
+            while len(running) < 2 * workers and (call := next(waiting, None)) is not None:
+                running[executor.submit(_call, function, call.arguments)] = call.name
+            if not running:
+                break
+            for future in futures.wait(running, 0.5, futures.FIRST_COMPLETED).done:
+                name = running.pop(future)
+                try:
+                    result = future.result()
+                except process.BrokenProcessPool as error:
+                    raise WorkerLost(
+                        f"{name}: a process was killed; see that there is enough memory, then "
+                        "repeat the command, which keeps what is done."
+                    ) from error
+                except Exception as error:
+                    failed.append((name, error))
+                else:
+                    yield name, result
+            watch()
     if failed:
         name, error = failed[0]
         raise remote.named(error, name, len(failed)) from error

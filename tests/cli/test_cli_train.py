@@ -1,5 +1,6 @@
 """``tfgan-ema train`` and what follows it, as a user types it."""
 
+import functools
 import io
 import json
 import os
@@ -23,6 +24,9 @@ from tfgan_ema.engines import devices
 CONFIG = """
 from configs import base
 
+def moving(start, end):
+    return {"kind": "cosine", "start": start, "end": end, "steps": 50}
+
 def get_config():
     config = base.get_config()
     config.steps = 60
@@ -33,9 +37,20 @@ def get_config():
     config.data.image_size = 16
     config.network = {"kind": "dcgan_32", "width": 1 / 32}
     config.loss.kind = "hinge"
-    config.penalties.r1 = {"weight": 1.0}
-    config.averages = {"slow": {"kind": "ema", "decay": 0.9}, "uniform": {}}
-    config.leak = {"beta": 0.5, "start_step": 20}
+    config.penalties.r1 = {"weight": moving(1.0, 0.1)}
+    config.averages = {
+        "slow": {"kind": "ema", "decay": 0.9}, "uniform": {},
+        "moving": {"kind": "ema", "half_life": moving(0.0, 100.0)},
+    }
+    config.leak = {"beta": moving(0.1, 0.6), "start_step": 20}
+    config.augment = {
+        "ada": {"strengths": {"flip": 1.0, "brightness": 1.0}, "probability": moving(0.0, 0.5)}
+    }
+    for optimizer in (config.d_optimizer, config.g_optimizer):
+        with optimizer.ignore_type():
+            optimizer.update(
+                learning_rate=moving(2e-4, 5e-5), beta_1=moving(0.5, 0.0), beta_2=moving(0.9, 0.99)
+            )
     config.checkpoint_every = 5
     config.sample_every = 20
     config.log_every = 7
@@ -43,6 +58,10 @@ def get_config():
 """
 
 
+SCHEDULED = (  # every number that may move does in this run
+    "penalties/r1/weight", "averages/moving/half_life", "leak/beta", "augment/ada/probability",
+    *(f"{p}_optimizer/{key}" for p in "dg" for key in ("learning_rate", "beta_1", "beta_2")),
+)  # fmt: skip
 EVALUATED = "--config.evaluate_every=10"
 
 
@@ -78,6 +97,9 @@ def test_a_run_writes_its_files(finished):
     run = json.loads((finished / "run.json").read_text())
     assert run["format"] == 2
     assert run["config"]["averages"]["slow"]["decay"] == 0.9
+    for key in SCHEDULED:
+        number = functools.reduce(lambda part, name: part[name], key.split("/"), run["config"])
+        assert number["kind"] == "cosine"
     names = list("0123456789")
     data = {"name": "digits", "shape": [16, 16, 1], "num_classes": None, "class_names": names}
     assert run["data"] == data

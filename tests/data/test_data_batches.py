@@ -1,5 +1,6 @@
 """Batches by step: order, resume, flips, shards."""
 
+import gc
 import json
 import os
 import socket
@@ -211,3 +212,17 @@ def distributed(mode, workers):
 def test_every_worker_gets_its_slice_of_the_global_batch(mode, workers):
     whole = order(20, 8, 3, seed=3).reshape(3, workers, 8 // workers)
     np.testing.assert_array_equal(distributed(mode, workers), whole.transpose(1, 0, 2))
+
+
+def test_a_pipeline_that_is_gone_leaves_no_graph():
+    """`Dataset.counter` would leave two."""
+
+    def graphs():
+        gc.collect()
+        return sum(type(thing).__name__ == "FuncGraph" for thing in gc.get_objects())
+
+    source = numbered(64)
+    next(iter(data.pipeline(source, 8, seed=0, start=0)))
+    before = graphs()
+    next(iter(data.pipeline(source, 8, seed=0, start=1)))
+    assert graphs() == before

@@ -33,7 +33,7 @@ def batches(stream: Stream) -> tf.data.Dataset:
         return (drawn, tf.gather(classes, mine)) if stream.labels else drawn
 
     def steps_and_orders(first: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.Dataset.zip(tf.data.Dataset.counter(first), _orders(stream, first))
+        return tf.data.Dataset.zip(_from(first), _orders(stream, first))
 
     if callable(stream.start):
         once = tf.data.Dataset.from_tensors(0)
@@ -69,8 +69,13 @@ def _orders(stream: Stream, start: int | tf.Tensor) -> tf.data.Dataset:
             rows = tf.argsort(bits, stable=True)[:epoch]
         return rows[tf.where(number == first, done, 0) :]
 
-    epochs = tf.data.Dataset.counter(first).map(order).prefetch(1)
+    epochs = _from(first).map(order).prefetch(1)
     return epochs.rebatch(stream.batch_size, drop_remainder=True)
+
+
+def _from(first: int | tf.Tensor) -> tf.data.Dataset:
+    """``first``, the number after it, and so on; `Dataset.counter` is never freed again."""
+    return tf.data.Dataset.range(first, tf.int64.max).repeat()
 
 
 def _mirror(images: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:

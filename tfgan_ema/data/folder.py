@@ -28,6 +28,7 @@ Stamp = tuple[int, int] | None  # a file's size and time of change; None if it c
 Notes = dict[str, list[str]]  # what is unusual about files
 
 _CHUNK = 512  # images decoded ahead of the writer
+_NAMED = 20  # images of a notice
 _DEEPEST, _OFTEN = 100, 100  # folders in one another, and visits of a folder by links
 
 
@@ -150,5 +151,5 @@ def _records(
 
 
 def _first(names: Sequence[str]) -> str:
-    """The first three of some names, in one line."""
-    return ", ".join([*names[:3], *["..."] * (len(names) > 3)])
+    """The first names, in one line."""
+    return ", ".join([*names[:_NAMED], *["..."] * (len(names) > _NAMED)])

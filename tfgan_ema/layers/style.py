@@ -32,17 +32,20 @@ def normalize_second_moment(x: Tensor) -> Tensor:
 def blur(x: Tensor, before: int, after: int, *, stride: int = 1, gain: float = 1.0) -> Tensor:
     """The [1, 3, 3, 1] filter on [n, h, w, c], zero-padded by ``before`` and ``after``."""
     channels = x.shape[-1]
-    kernel = np.broadcast_to((_TAPS * gain)[:, :, None, None], (4, 4, channels, 1))
     x = ops.pad(x, [[0, 0], [before, after], [before, after], [0, 0]])
-    kernel = ops.convert_to_tensor(kernel, x.dtype)
+    # An array: exports would take a tensor that is made while a model is built for an input.
+    taps = (_TAPS * gain).astype(keras.backend.standardize_dtype(x.dtype))
+    kernel = np.broadcast_to(taps[:, :, None, None], (4, 4, channels, 1))
     return ops.depthwise_conv(x, kernel, stride, "valid", "channels_last")
 
 
 def upsample(x: Tensor) -> Tensor:
     """[n, h, w, c] -> [n, 2h, 2w, c]: zeros in between, then the filter."""
     _, height, width, channels = x.shape
-    x = ops.reshape(x, (-1, height, 1, width, 1, channels))
-    x = ops.pad(x, [[0, 0], [0, 0], [0, 1], [0, 0], [0, 1], [0, 0]])
+    # Behind each pixel, then behind each row; one padding of both needs rank 6, LiteRT's ends at 5.
+    x = ops.pad(x, [[0, 0], [0, 0], [0, 0], [0, channels]])
+    x = ops.reshape(x, (-1, height, 2 * width * channels))
+    x = ops.pad(x, [[0, 0], [0, 0], [0, 2 * width * channels]])
     return blur(ops.reshape(x, (-1, 2 * height, 2 * width, channels)), 2, 1, gain=4.0)
 
 

@@ -85,11 +85,11 @@ def test_the_page_names_the_command_and_the_versions(tmp_path):
 def test_cells_start_by_turn_and_on_the_cores_that_are_left(tmp_path, monkeypatch):
     started = []
 
-    def run_in_pool(missing, folder, workers, show):
-        started.append(([cell.name for cell in missing], workers))
+    def results(function, calls, workers, watch):
+        started.append(([call.name for call in calls], workers))
         raise RuntimeError
 
-    monkeypatch.setattr(cells, "_run_in_pool", run_in_pool)
+    monkeypatch.setattr(cells.processes, "results", results)
     monkeypatch.setattr(cells.os, "sched_getaffinity", lambda process: {3, 5}, raising=False)
     costs = {"late": (1, 9.0), "short": (0, 1.0), "long": (0, 5.0), "as_long": (0, 5.0)}
     made = [

@@ -29,6 +29,7 @@ EXPERIMENTS = {
     "limited": (f"{_LAB}.experiments.limited_page", "LIMITED", "few images, leaks, DiffAugment"),
     "limited_300": (f"{_LAB}.experiments.limited_page", "LIMITED_300", "the same, 300 alone"),
     "starts": (f"{_LAB}.experiments.starts", "STARTS", "ways for an average to begin"),
+    "modern": (f"{_LAB}.experiments.modern", "MODERN", "R3GAN beside DCGAN and SNGAN"),
     "lottery": (f"{_LAB}.experiments.lottery", "LOTTERY", "how much of a score is the seed"),
     "stacked_mnist": (
         f"{_LAB}.experiments.stacked_mnist",

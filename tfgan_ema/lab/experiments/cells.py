@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib
 import json
 import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent import futures
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -86,10 +86,7 @@ def run(
             try:
                 with progress.line("cells", 100, keep=True) as line:
                     show = _percent(line, sum(cell.cost for cell in missing))
-                    if cluster:
-                        _run_on_cluster(missing, folder, cluster, workers, gpus, show)
-                    else:
-                        _run_in_pool(missing, folder, min(workers or cores(), len(missing)), show)
+                    _run_all(missing, folder, workers, cluster, gpus, show)
             finally:
                 files.clear_leftovers(folder)  # of workers that were stopped
     for leftover in folder.glob("*.npz"):
@@ -157,48 +154,34 @@ def _percent(line: progress.Line, whole: float) -> Callable[[float], None]:
     return show
 
 
-def _run_in_pool(
-    cells: Sequence[Cell], folder: Path, workers: int, show: Callable[[float], None]
-) -> None:
-    prepared = processes.pool(workers, processes.use_one_thread)
-    with processes.SPAWN.Manager() as manager, prepared as pool:
-        shares = manager.dict()
-        pending = {pool.submit(_run_one, cell, folder, shares) for cell in cells}
-        while pending:
-            finished, pending = futures.wait(pending, 0.5, futures.FIRST_COMPLETED)
-            for future in finished:
-                future.result()
-            done = shares.copy()
-            show(sum(done.get(cell.name, 0) * cell.cost for cell in cells))
-
-
-def _run_on_cluster(
+def _run_all(
     cells: Sequence[Cell],
     folder: Path,
-    cluster: str,
     workers: int | None,
+    cluster: str | None,
     gpus: float,
     show: Callable[[float], None],
 ) -> None:
-    costs, finished = {cell.name: cell.cost for cell in cells}, 0.0
-    with remote.connected(cluster, workers):
-        board = remote.Board()
+    """Writes the file of each cell as it is ready."""
+    costs, finished = {cell.name: cell.cost for cell in cells}, set()
+    with contextlib.ExitStack() as stack:
+        if cluster:
+            stack.enter_context(remote.connected(cluster, workers))
+            board, results = remote.Board(), functools.partial(remote.results, gpus=gpus)
+        else:
+            board = stack.enter_context(processes.SPAWN.Manager()).dict()
+            most = min(workers or cores(), len(cells))
+            results = functools.partial(processes.results, workers=most)
 
         def watch() -> None:
-            begun = sum(share * costs[name] for name, share in board.copy().items())
-            show(finished + begun)
+            shares = board.copy() | dict.fromkeys(finished, 1.0)
+            show(sum(share * costs[name] for name, share in shares.items()))
 
         options = {"folder": str(folder), "shares": board}
         calls = (remote.Call(cell.name, {"cell": cell, **options}) for cell in cells)
-        function = f"{__name__}:measured"
-        for name, stored in remote.results(function, calls, gpus=gpus, watch=watch):
+        for name, stored in results(f"{__name__}:measured", calls, watch=watch):
             files.write_text(folder / f"{name}.json", stored)
-            finished += costs[name]
-
-
-def _run_one(cell: Cell, folder: Path, shares: Shares) -> None:
-    files.write_text(folder / f"{cell.name}.json", measured(cell, str(folder), shares))
-    shares[cell.name] = 1.0
+            finished.add(name)
 
 
 def measured(cell: Cell, folder: str, shares: Shares) -> str:
