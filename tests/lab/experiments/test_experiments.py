@@ -16,6 +16,7 @@ from tfgan_ema.lab.commands import reproduce as command
 from tfgan_ema.lab.experiments import grid, lottery, points, ring, toy2d
 from tfgan_ema.lab.stacked import Replay, StackedDraws, replayed
 from tfgan_ema.latents import Normal
+from tfgan_ema.metrics import wasserstein_1
 
 NETWORKS = {"g_hidden": [16, 16], "d_hidden": [16, 16]}
 EXPERIMENTS = {"grid": grid.GRID, "ring": ring.RING, "alpha": ring.ALPHA_RING,
@@ -59,6 +60,24 @@ def test_toy2d(tmp_path):
     rows, page = smoke("toy2d", tmp_path)
     assert len(rows) == 4 * len(toy2d.SMOKE_METHODS) * 2 * 2 * toy2d.BUDGETS["smoke"]["seeds"]
     check_page(page, 4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("penalty", "converges"), [(None, True), ("wgan_gp", False), ("r1", True)])
+def test_where_wgan_gp_collapses(penalty, converges):
+    """The circle: as in the table; with the settings of the other rows; with R1 there."""
+    method = toy2d.METHODS["wgan_gp"]
+    if penalty:
+        loss = {"loss": "wasserstein"}
+        method = toy2d.METHODS["r1"]._replace(loss=loss, penalty=[(penalty, {"weight": 10.0})])
+    gan = points.stack(method, range(2), toy2d.NETWORKS, Normal(2), {}, None)
+    for _ in points.train(gan, toy2d.circle, toy2d.BATCH_SIZE, 2000, 500):
+        pass
+    distances = points.Distances(toy2d.circle, 512)
+    distances.measure(gan, 2000, wasserstein_1=wasserstein_1)
+    found = [row["wasserstein_1"] for row in distances.rows()]
+    print(method.penalty, method.n_dis, found)
+    assert all((distance < 0.3) == converges for distance in found)
 
 
 @pytest.mark.slow

@@ -48,12 +48,14 @@ class Method(NamedTuple):
         optimizer: of both players, as for `optimizers.get`.
         penalty: ``[name, options]`` of `penalties.get`, one each.
         update: the order of the GAN's updates.
+        n_dis: updates of the discriminator for one of the generator.
     """
 
     loss: dict[str, Any]
     optimizer: dict[str, Any]
     penalty: Sequence[tuple[str, dict[str, Any]]] = ()
     update: str = "alternating"
+    n_dis: int = 1
 
 
 def mixture(centers: np.ndarray, sigma: float) -> Sampler:
@@ -106,6 +108,7 @@ def stack(
         averages=[averaging.get(name=key, **rule) for key, rule in averages.items()],
         leak=mixing.LeakyEMA(**leak) if leak else None,
         update_order=method.update,
+        n_dis=method.n_dis,
         seed=tuple(seeds),
     )
     gan.compile(*(optimizers.get(method.optimizer) for _ in range(2)), jit_compile=True)
@@ -130,7 +133,8 @@ def train(
     rows, half = len(gan.seed) * batch_size, steps // 2
 
     def batch(step: Tensor) -> Tensor:
-        return real(rows, gan.draws("data/", step))
+        streams = ["data/", *(f"data/{k}/" for k in range(1, gan.n_dis))]  # one for each update
+        return ops.concatenate([real(rows, gan.draws(stream, step)) for stream in streams])
 
     if middle and gan.leak:
         if middle.exists():
