@@ -61,7 +61,7 @@ def test_the_answers_run_one_after_another(tmp_path, monkeypatch):
             continue
         for old, new in SHORT.items():
             code = code.replace(old, new)
-        for command in code.replace("\\\n", "").splitlines():
+        for command in re.split(r"\n(?! )", code.replace("\\\n", "").strip()):
             program, *words = shlex.split(command)
             if program == "curl":
                 words = [word.replace("http://localhost:8501", address) for word in words]

@@ -8,6 +8,7 @@ Files from above the folder, which pages link to as GitHub shows them, become pa
 from __future__ import annotations
 
 import csv
+import math
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,11 @@ WORDS = {
     "ema": "EMA 0.999",
     "ema_0.9999": "EMA 0.9999",
     "uniform": "uniform average",
+    "zero_gp": "zero-centred penalty",
+    "optimistic_adam": "optimistic Adam",
+    "wgan_gp": "WGAN-GP",
+    "r1": "R1",
+    "r2": "R2",
     "copied": "EMA, batch statistics of the raw generator",
 }
 
@@ -113,9 +119,7 @@ def summary(
         if column not in cells[key]:
             return ""
         values, mean = cells[key][column], means[key][column]
-        text = f"{mean:.4g}"
-        if len(values) > 1:
-            text += f" ± {statistics.stdev(values):.2g}"
+        text = _measured(mean, statistics.stdev(values) if len(values) > 1 else 0.0)
         compared = means[key].values() if columns else (overall,)
         marked = mean == choose(compared) and not (columns and len(set(compared)) == 1)
         return f"**{text}**" if marked else text
@@ -134,6 +138,14 @@ def report(text: str, name: str) -> str:
 
 def _folder(page: Any) -> Path:
     return DOCS / page.file.src_uri.removesuffix(".md")
+
+
+def _measured(mean: float, deviation: float) -> str:
+    """Both with the decimals that give the deviation two digits, on one line."""
+    if not deviation:
+        return f"{mean:.4g}"
+    decimals = max(0, 1 - math.floor(math.log10(deviation)))
+    return f"{mean:.{decimals}f}\u00a0±\u00a0{deviation:.{decimals}f}"
 
 
 def _word(value: str) -> str:
