@@ -23,6 +23,11 @@ DOCS = Path(__file__).parents[1]
 PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 TUTORIALS = ("photos.md", *sorted(f"tutorials/{p.name}" for p in DOCS.glob("tutorials/*.md")))
 PICTURES = "zoo/exports/*/samples.png"
+KERNEL = """---
+jupyter:
+  kernelspec: {name: python3, language: python, display_name: Python 3}
+---
+"""
 WORDS = {
     "": "no leak",
     "False": "no leak",
@@ -53,8 +58,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 def notebook(markdown: str) -> NotebookNode:
     """A page as a notebook: its Python and shell are cells, its files are written by theirs."""
-    made = jupytext.reads(markdown, fmt="md")
-    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    made = jupytext.reads(KERNEL + markdown, fmt="md")  # else most cells would say the language
     for cell in made.cells:
         if cell.cell_type == "code":
             cell.source = re.sub(r"^%%(ba)?sh\n", "%%bash -e\n", cell.source)
