@@ -11,8 +11,6 @@ import sys
 import threading
 from pathlib import Path
 
-import jupytext
-import nbclient
 import pytest
 import test_questions
 
@@ -146,6 +144,8 @@ def test_the_keyboard_reaches_everything(site, chromium, scheme):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["own", "choose", "serve", "machines"])
 def test_a_notebook_of_a_tutorial_runs(site, name, tmp_path, monkeypatch):
+    needs = "needs: pip install 'tfgan_ema[docs]'"
+    jupytext, nbclient = (pytest.importorskip(n, reason=needs) for n in ("jupytext", "nbclient"))
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     monkeypatch.setenv("TFGAN_EMA_CACHE", str(tmp_path / "cache"))
     notebook = jupytext.read(site[0] / "tutorials" / f"{name}.ipynb")
