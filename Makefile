@@ -1,10 +1,11 @@
-# `make demo` trains a small GAN; `make test` runs the tests; `make docs` builds the site. Each sets itself up in .venv.
+# `make demo` trains a small GAN; `make test` runs the tests; `make docs` builds the site,
+# `make notebooks` also runs its tutorials. Each sets itself up in .venv.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN = .venv/bin
 RUN = runs/quickstart
 
-.PHONY: demo test slow lint docs clean
+.PHONY: demo test slow lint docs notebooks clean
 
 demo: .venv/ready
 	$(BIN)/tfgan-ema train --config=configs/quickstart.py --workdir=$(RUN)
@@ -29,6 +30,10 @@ lint: .venv/ready
 docs: .venv/ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "to read it: python3 -m http.server -b 127.0.0.1 -d build/site"
+
+notebooks: docs
+	cd build/site/tutorials && PATH="$(CURDIR)/$(BIN):$$PATH" $(CURDIR)/$(BIN)/jupyter execute --inplace --timeout=600 *.ipynb
+	rm -rf build/site/tutorials/runs build/site/tutorials/exported build/site/tutorials/*.png
 
 clean:
 	rm -rf .venv build dist *.egg-info

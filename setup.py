@@ -28,7 +28,14 @@ SERVE = [
     "prometheus-client>=0.20",
     *SERVING,
 ]
-DOCS = ["mkdocs-material>=9.6", "mkdocs>=1.6", "mkdocstrings[python]>=0.29"]
+DOCS = [
+    "ipykernel>=6.29",
+    "jupytext>=1.16",
+    "mkdocs-material>=9.6",
+    "mkdocs>=1.6",
+    "mkdocstrings[python]>=0.29",
+    "nbclient>=0.10",
+]
 TEST = [
     "hypothesis>=6.100",
     "mpmath>=1.3",

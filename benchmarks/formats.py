@@ -4,8 +4,9 @@
     python -m benchmarks.formats [--models=NAMES] [--samples=5000] [--repeats=30]
 
 Each format is run by its own runtime with the threads that it chooses, in one process, after
-another; a time is the median over calls. Scores are of equal latents against the data that
-the model was trained on: the Frechet distance of the model's card, unless that is FID.
+another; a time is the median over calls. The SavedModel and the 8-bit weights are scored on equal
+latents, against the data that the model was trained on, by the distance of the model's card unless
+that is FID; other formats are the SavedModel up to rounding.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ FLAGS = command.new_flags(
     ("repeats", command.whole(), 30, "Calls of which the median is taken."),
 )
 SIZES = (1, 16)  # rows of a call
+SCORED = ("SavedModel", "litert, 8 bits")
 
 
 def milliseconds(generate: Callable, feed: dict[str, np.ndarray], repeats: int) -> float:
@@ -47,7 +49,7 @@ def _rows(feed: dict[str, np.ndarray], first: int, count: int) -> dict[str, np.n
 
 
 def _measure(name: str, samples: int, repeats: int) -> None:
-    from tfgan_ema import formats, runs, sampling, usage
+    from tfgan_ema import formats, progress, runs, sampling, usage
     from tfgan_ema.metrics import Evaluator
 
     card, loaded = shipped.card(name), zoo.load(name)
@@ -63,10 +65,10 @@ def _measure(name: str, samples: int, repeats: int) -> None:
             return np.asarray(sampling.to_uint8(np.concatenate(chunks)))[:count]
 
         times = [milliseconds(generate, _rows(feed, 0, rows), repeats) for rows in SIZES]
-        score = "not computed"
-        if metric != "fid":  # which needs Inception's weights, and hours on a small machine
+        score = ""
+        if kind in SCORED and metric != "fid":  # which takes hours on a small machine
             scores = Evaluator([metric], source, samples=samples, batch=50)(draw)
-            score = f"{scores[metric]:.4g}"
+            score = f"{metric} {scores[metric]:.4g}"
         cells = [f"{value:.2g}" for value in apart] + [score]
         cells += [f"{value:.2f}" for value in times]
         print(f"| {name} | {kind} | {size / 1e6:.2f} | {' | '.join(cells)} |", flush=True)
@@ -77,7 +79,7 @@ def _measure(name: str, samples: int, repeats: int) -> None:
             format = kind.partition(",")[0]
             folder, path = Path(scratch, kind), Path(scratch, kind, usage.FILES[format])
             generator = zoo.load(name, keras=True) if kind == "keras" else None
-            with command.silence():
+            with progress.silence():
                 made = formats.write(
                     format,
                     shipped.folder(name),

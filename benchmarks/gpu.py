@@ -6,14 +6,18 @@ is a network (``--python-version`` is that of the machine):
     pip wheel --no-deps -w wheels torch-mimicry
     pip download --no-deps --only-binary :all: --python-version 3.12 -d wheels \\
         keras ml_collections namex optree
-    python -m benchmarks.gpu --packages=wheels [--only=sngan_32,sngan_128] [--seconds=10]
+    python -m benchmarks.gpu --packages=wheels [--only=sngan_32,sngan_128] [--limit=230]
 
 Without ``--packages`` everything is taken from where pip installed it. Both train the published
 recipe (hinge, spectral norm, n_dis 5, Adam) from a data set that lies on the device; ours keeps an
-average as well. Every contender runs in a process of its own, turn by turn; the median counts. A
+average as well. Every contender runs in a process of its own; the median of its repeats counts. A
 share of the matrix rate is what PyTorch's own counter finds in a step of mimicry's networks, over
 the time taken, over what one large product of the same precision reaches. Ours does less
 arithmetic where convolutions are folded: its share says how fast the same function is computed.
+
+Rows are measured in the order of the flags until ``--limit`` is over, which cuts the one that runs.
+With the defaults a contender measures for 9 seconds; to start, import and compile takes it about
+20 (PyTorch) to 60 (ours, and PyTorch compiled), so that four minutes hold one or two tables.
 """
 
 from __future__ import annotations
@@ -37,15 +41,18 @@ from tfgan_ema import command
 from tfgan_ema.errors import UsageError, unknown
 
 NETWORKS = {"sngan_32": 32, "sngan_128": 128}
-PRECISIONS = ("float32", "tf32", "bfloat16")
+PRECISIONS = ("bfloat16", "tf32", "float32")
 LATENT, N_DIS, RATE, BETAS = 128, 5, 2e-4, (0.0, 0.9)
 MATRIX = 8192  # rows of the product that tells the matrix rate; a CPU gets a quarter of them
 
+OVER = "the limit is over"
+
 FLAGS = command.new_flags()
 flags.DEFINE_list("only", list(NETWORKS), "The networks.", flag_values=FLAGS)
-flags.DEFINE_list("precisions", list(PRECISIONS), "float32, tf32, bfloat16.", flag_values=FLAGS)
+flags.DEFINE_list("precisions", list(PRECISIONS), "bfloat16, tf32, float32.", flag_values=FLAGS)
 flags.DEFINE_integer("batch_size", 64, "Images of a batch.", lower_bound=1, flag_values=FLAGS)
-flags.DEFINE_float("seconds", 10.0, "Length of a measurement.", flag_values=FLAGS)
+flags.DEFINE_float("seconds", 3.0, "Length of a measurement.", flag_values=FLAGS)
+flags.DEFINE_float("limit", 230.0, "Seconds in all.", flag_values=FLAGS)
 flags.DEFINE_integer("repeats", 3, "Measurements of each contender.", flag_values=FLAGS)
 flags.DEFINE_string(
     "packages", "", "A folder of wheels to use without a network.", flag_values=FLAGS
@@ -59,13 +66,14 @@ class Work(NamedTuple):
     batch_size: int
     precision: str
     seconds: float
+    repeats: int
     images: int = 10_000
 
 
 class Result(NamedTuple):
     """Real images a second into D, peak bytes on the device, multiply-adds x 2 of a step."""
 
-    rate: float
+    rates: list[float]
     memory: float
     flops: float = 0.0
 
@@ -102,8 +110,8 @@ def ours(work: Work) -> Result:
         rows = Draws(0, step).integers((N_DIS * work.batch_size,), work.images, "rows")
         return data[rows].astype("float32") / 127.5 - 1
 
-    rate = _rate(lambda steps: gan.run(batch, steps), lambda: None, work)
-    return Result(rate, (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0))
+    rates = _rates(lambda steps: gan.run(batch, steps), lambda: None, work)
+    return Result(rates, (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0))
 
 
 def pytorch(work: Work, channels_last: bool = False, compiled: bool = False) -> Result:
@@ -159,8 +167,8 @@ def pytorch(work: Work, channels_last: bool = False, compiled: bool = False) -> 
         with FlopCounterMode(display=False) as counter:
             step()
         flops = counter.get_total_flops()
-    rate = _rate(steps, wait, work)
-    return Result(rate, torch.cuda.max_memory_allocated() if device.type == "cuda" else 0, flops)
+    rates = _rates(steps, wait, work)
+    return Result(rates, torch.cuda.max_memory_allocated() if device.type == "cuda" else 0, flops)
 
 
 def pytorch_channels_last(work: Work) -> Result:
@@ -196,7 +204,7 @@ def _torch_device() -> Any:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _rate(run: Callable[[int], Any], wait: Callable[[], None], work: Work) -> float:
+def _rates(run: Callable[[int], Any], wait: Callable[[], None], work: Work) -> list[float]:
     """Real images a second of ``run(steps)``, after two calls that compile and choose kernels."""
     run(2)
     wait()
@@ -204,12 +212,16 @@ def _rate(run: Callable[[int], Any], wait: Callable[[], None], work: Work) -> fl
     run(2)
     wait()
     steps = max(1, int(work.seconds / 4 / (time.perf_counter() - start) * 2))
-    done, start = 0, time.perf_counter()
-    while time.perf_counter() - start < work.seconds:
-        run(steps)
-        wait()
-        done += steps
-    return done * N_DIS * work.batch_size / (time.perf_counter() - start)
+
+    def rate() -> float:
+        done, start = 0, time.perf_counter()
+        while time.perf_counter() - start < work.seconds:
+            run(steps)
+            wait()
+            done += steps
+        return done * N_DIS * work.batch_size / (time.perf_counter() - start)
+
+    return [rate() for _ in range(work.repeats)]
 
 
 def matrix_rate(work: Work) -> Result:
@@ -229,7 +241,7 @@ def matrix_rate(work: Work) -> Result:
         a @ b
         wait()
         best = max(best, 2 * size**3 / (time.perf_counter() - start))
-    return Result(best, 0)
+    return Result([best], 0)
 
 
 def machine() -> str:
@@ -251,14 +263,23 @@ def _call(function: Callable[[Work], Result], work: Work, queue: Any) -> None:
         queue.put(f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}")
 
 
-def measure(function: Callable[[Work], Result], work: Work) -> Result | str:
-    """The result of a new process, or one line that says why there is none."""
+def measure(function: Callable[[Work], Result], work: Work, end: float) -> Result | str:
+    """The result of a new process, or one line that says why there is none.
+
+    It is ended at the time ``end``.
+    """
+    if time.monotonic() > end:
+        return OVER
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     process = context.Process(target=_call, args=(function, work, queue))
     process.start()
     result = None
     while result is None and (process.is_alive() or not queue.empty()):
+        if time.monotonic() > end:
+            process.kill()
+            process.join()
+            return OVER
         try:
             result = queue.get(timeout=1)
         except Exception:
@@ -267,7 +288,7 @@ def measure(function: Callable[[Work], Result], work: Work) -> Result | str:
     return result if result is not None else f"the process ended with {process.exitcode}"
 
 
-def _unpack(packages: Path, target: str) -> None:
+def unpack(packages: Path, target: str) -> None:
     """Installs a folder's wheels into ``target`` without a network."""
     files = sorted(map(str, packages.glob("*.whl")))
     if not files:
@@ -281,45 +302,43 @@ def _unpack(packages: Path, target: str) -> None:
         raise UsageError(f"--packages={packages}: pip says {made.stderr.strip().splitlines()[-1]}")
 
 
-def _compare(work: Work, repeats: int) -> None:
+def _compare(work: Work, end: float) -> None:
     print(f"\n{work.network}, batch {work.batch_size}, {work.precision}", flush=True)
-    limit = measure(matrix_rate, work)
-    measured: dict[Any, list[Result]] = {contender: [] for contender in CONTENDERS}
-    for _ in range(repeats):
-        for contender in CONTENDERS:
-            result = measure(contender, work)
-            if isinstance(result, str):
-                print(f"  {contender.__name__:<22} does not run here: {result}", flush=True)
-            else:
-                measured[contender].append(result)
-    peers = [median(measured[c]) for c in CONTENDERS if c is not ours and measured[c]]
+    limit = measure(matrix_rate, work, end)
+    measured: dict[Any, Result] = {}
+    for contender in CONTENDERS:
+        result = measure(contender, work, end)
+        if isinstance(result, str):
+            print(f"  {contender.__name__:<22} no result: {result}", flush=True)
+        else:
+            measured[contender] = result
+            print(f"  {contender.__name__:<22} {median(result):8.1f} images/s", flush=True)
+    peers = [median(result) for contender, result in measured.items() if contender is not ours]
     best = max(peers, default=float("nan"))
-    flops = max((r.flops for results in measured.values() for r in results), default=0.0)
-    for contender, results in measured.items():
-        if not results:
-            continue
-        rates = [result.rate for result in results]
-        line = f"{median(results):8.1f} images/s ({min(rates):.1f} .. {max(rates):.1f})"
-        line += f"  x{median(results) / best:.2f} of PyTorch's best"
+    flops = max((result.flops for result in measured.values()), default=0.0)
+    if measured:
+        print("  together:")
+    for contender, result in measured.items():
+        line = f"{median(result):8.1f} ({min(result.rates):.1f} .. {max(result.rates):.1f})"
+        line += f"  x{median(result) / best:.2f} of PyTorch's best"
         if flops and isinstance(limit, Result):
-            share = median(results) / N_DIS / work.batch_size * flops / limit.rate
+            share = median(result) / N_DIS / work.batch_size * flops / median(limit)
             line += f"  {share:4.0%} of the matrix rate"
-        memory = max(result.memory for result in results)
-        if memory:
-            line += f"  {memory / 2**20:7.0f} MiB"
+        if result.memory:
+            line += f"  {result.memory / 2**20:7.0f} MiB"
         print(f"  {contender.__name__:<22} {line}", flush=True)
     if flops and isinstance(limit, Result):
-        print(
-            f"  a step: {flops / 1e9:.1f} GFLOP; one large product: {limit.rate / 1e12:.2f} TFLOP/s"
-        )
+        rate = f"one large product: {median(limit) / 1e12:.2f} TFLOP/s"
+        print(f"  a step: {flops / 1e9:.1f} GFLOP; {rate}")
 
 
-def median(results: Sequence[Result]) -> float:
+def median(result: Result) -> float:
     """The median rate."""
-    return statistics.median(result.rate for result in results)
+    return statistics.median(result.rates)
 
 
 def _run(values: flags.FlagValues, _: list[str]) -> None:
+    end = time.monotonic() + values.limit
     for chosen, known, what in (
         (values.only, NETWORKS, "network"),
         (values.precisions, PRECISIONS, "precision"),
@@ -329,7 +348,7 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
                 raise unknown(what, name, known)
     with tempfile.TemporaryDirectory() as target:
         if values.packages:
-            _unpack(Path(values.packages), target)
+            unpack(Path(values.packages), target)
             sys.path.insert(0, target)
         for package in ("jax", "keras", "torch"):
             if importlib.util.find_spec(package) is None:
@@ -339,8 +358,13 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
         print(machine(), flush=True)
         for network in values.only:
             for precision in values.precisions:
-                work = Work(network, values.batch_size, precision, values.seconds)
-                _compare(work, values.repeats)
+                if time.monotonic() < end:
+                    work = Work(
+                        network, values.batch_size, precision, values.seconds, values.repeats
+                    )
+                    _compare(work, end)
+                else:
+                    print(f"\n{network}, {precision}: not measured, {OVER}")
 
 
 def main(argv: Sequence[str]) -> int:

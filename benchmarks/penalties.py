@@ -111,8 +111,8 @@ def _repeated(function: Callable[[], Any]) -> Callable[[int], None]:
 
 def _compare(title: str, runs: Mapping[str, Callable[[int], None]], count: int) -> None:
     print(title, flush=True)
-    contenders = {name: (run, STEPS) for name, run in runs.items()}
-    overhead.report(overhead.rounds(contenders, count), next(iter(runs)))
+    contenders = {name: overhead.clocked(run) for name, run in runs.items()}
+    overhead.report(overhead.rounds(contenders, STEPS, count), next(iter(runs)))
 
 
 def _run(values: flags.FlagValues, _: list[str]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from PIL import Image
 
 import tfgan_ema as tg
 import zoo
@@ -20,6 +22,17 @@ def source(size: int = 8, channels: int = 3, classes: int | None = None, count: 
     images = rng.integers(0, 256, (count, size, size, channels), dtype=np.uint8)
     labels = None if classes is None else rng.integers(0, classes, count).astype("int32")
     return data.Source("noise", images, labels, classes)
+
+
+def photos(folder: Path) -> None:
+    """Writes photos of several sizes and formats in two classes."""
+    rng = np.random.default_rng(0)
+    for name in ("cats", "dogs"):
+        (folder / "photos" / name).mkdir(parents=True)
+        for i in range(10):
+            pixels = rng.integers(0, 256, (40 + i, 50, 3), dtype=np.uint8)
+            ending = "jpg" if i % 2 else "png"
+            Image.fromarray(pixels).save(folder / "photos" / name / f"{i}.{ending}")
 
 
 def points(count: int = 512) -> Any:

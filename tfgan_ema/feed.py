@@ -176,7 +176,7 @@ def _read(
         if of_one_size:
             feed.x, feed.rows = handed.of_one_size(feed.x, parts, functools.cache(_say_dropped))
         judged = functools.partial(_judged, form=form)
-        judge = functools.partial(_judge_found, feed.x.element_spec, form)
+        judge = functools.partial(_judge_values, feed.x.element_spec, form)
         feed.x = handed.checked(feed.x, judged, _kept(judge, feed.faults))
     elif kind == "PyDataset":
         feed.x = _Checked(feed.x, check, of_one_size)
@@ -321,7 +321,7 @@ def _judge(element: Any, form: Form) -> None:
         validation.check_range(name, np.min(values), np.max(values), low, high)
 
 
-def _judge_found(element: Any, form: Form, found: np.ndarray) -> None:
-    """The same for the lowest and highest values that were found elsewhere, float32 [k, 2]."""
-    for (name, _, low, high), (least, most) in zip(_judged(element, form), found, strict=True):
-        validation.check_range(name, least, most, low, high)
+def _judge_values(element: Any, form: Form, *values: np.ndarray) -> None:
+    """The same for the values of an element of which only the kind is given."""
+    for (name, _, low, high), part in zip(_judged(element, form), values, strict=True):
+        validation.check_range(name, np.min(part), np.max(part), low, high)

@@ -6,8 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
+import toy
 from PIL import Image
 
 from tfgan_ema import checkpoint
@@ -19,17 +19,6 @@ SMALL = [
 ]  # fmt: skip
 
 
-def photos(folder):
-    """Photos of several sizes and formats in two classes."""
-    rng = np.random.default_rng(0)
-    for name in ("cats", "dogs"):
-        (folder / "photos" / name).mkdir(parents=True)
-        for i in range(10):
-            pixels = rng.integers(0, 256, (40 + i, 50, 3), dtype=np.uint8)
-            ending = "jpg" if i % 2 else "png"
-            Image.fromarray(pixels).save(folder / "photos" / name / f"{i}.{ending}")
-
-
 def test_the_script_of_the_guide_is_short():
     script = re.search(r"```python\n(.*?)```", GUIDE, re.DOTALL).group(1)
     assert sum(bool(line.strip()) for line in script.splitlines()) <= 25
@@ -38,10 +27,12 @@ def test_the_script_of_the_guide_is_short():
 @pytest.mark.slow
 def test_the_guide_can_be_followed_through_a_kill(tmp_path, monkeypatch):
     monkeypatch.setenv("TFGAN_EMA_CACHE", str(tmp_path / "cache"))
-    photos(tmp_path)
+    toy.photos(tmp_path)
     (tmp_path / "photos_gan.py").write_text(re.search(r"```python\n(.*?)```", GUIDE, re.DOTALL)[1])
     binary = Path(sys.executable).with_name("tfgan-ema")
-    train, *others = [line.split()[1:] for line in GUIDE.splitlines() if "    tfgan-ema " in line]
+    train, *others = [
+        line.split()[1:] for line in GUIDE.splitlines() if line.startswith("tfgan-ema ")
+    ]
     run = subprocess.Popen(
         [binary, *train, *SMALL], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -56,32 +56,35 @@ def of_one_size(
 def checked(
     dataset: tf.data.Dataset,
     judged: Callable[[Any], list[tuple[str, Any, float, float]]],
-    judge: Callable[[Any], None],
+    judge: Callable[..., None],
 ) -> tf.data.Dataset:
     """The same batches; a value beyond its limits ends the run.
 
     Args:
         dataset: batches.
         judged: an element -> name, values, lowest and highest allowed value of each of its parts.
-        judge: raises an error for the lowest and highest values of these parts, float32 [k, 2].
+        judge: raises an error for the values of these parts, float32 arrays.
     """
     if not judged(dataset.element_spec):
         return dataset
 
-    def checked_anew(found: Any) -> Any:
-        judge(found)
-        return found
+    def refuse(*values: Any) -> bool:
+        judge(*values)
+        return True
 
+    @tf.autograph.experimental.do_not_convert  # which takes longer than all the rest
     def check(*element: Any) -> Any:
         element = _structure(dataset, element)
-        _, values, lowest, highest = zip(*judged(element), strict=True)
-        extremes = [(tf.reduce_min(part), tf.reduce_max(part)) for part in values]
-        found = tf.stack([tf.cast(pair, tf.float32) for pair in extremes])
-        inside = tf.reduce_all((found[:, 0] >= lowest) & (found[:, 1] <= highest))
-        refused = tf.cond(
-            inside, lambda: found, lambda: tf.numpy_function(checked_anew, [found], tf.float32)
+        _, parts, lowest, highest = zip(*judged(element), strict=True)
+        parts = [tf.cast(part, tf.float32) for part in parts]
+        inside = [
+            tf.reduce_all((part >= low) & (part <= high))
+            for part, low, high in zip(parts, lowest, highest, strict=True)
+        ]
+        passed = tf.cond(
+            tf.reduce_all(inside), lambda: True, lambda: tf.numpy_function(refuse, parts, tf.bool)
         )
-        with tf.control_dependencies([refused]):
+        with tf.control_dependencies([passed]):
             return tf.nest.map_structure(tf.identity, element)
 
     return dataset.map(check, num_parallel_calls=2, deterministic=True)

@@ -238,9 +238,10 @@ def compile_step(
     steps_left: Callable[[], int | None] = lambda: None,
     reads: Sequence[keras.Variable] = (),
 ) -> Callable[[Any], Report]:
-    """``function(iterator) -> logs``: the first step plain, the others in a ``tf.while_loop``.
+    """``function(iterator) -> logs``: all steps but the last in a ``tf.while_loop``.
 
-    Keras's own function wraps each step in ``tf.cond``, in which replicas cannot meet.
+    Keras's own function wraps each step in ``tf.cond``, in which replicas cannot meet. The logs are
+    those of the last step: to carry them through the loop costs small networks some percent.
     """
     strategy, most = model.distribute_strategy, model.steps_per_execution
 
@@ -254,32 +255,34 @@ def compile_step(
         )
 
     def whole_execution(data: Any, iterator: Any, steps: Tensor) -> Report:
-        logs = one_step(data)
         if most == 1:
-            return logs
-        return tf.while_loop(
-            lambda done, _: done < steps,
-            lambda done, _: (done + 1, one_step(next(iterator))),
-            (tf.constant(1), logs),
-        )[1]
+            return one_step(data)
+
+        def body(done: Tensor, data: Any) -> tuple[Tensor, Any]:
+            one_step(data)
+            return done + 1, _shaped(next(iterator), data)
+
+        return one_step(tf.while_loop(lambda done, _: done < steps, body, (1, data))[1])
 
     def until_the_data_end(data: Any, iterator: Any, steps: Tensor) -> Report:
-        def following(done: Tensor, last: Any) -> Any:
-            return tf.cond(done < steps, iterator.get_next_as_optional, lambda: last)
-
-        logs = one_step(data)
         if most == 1:
-            return logs
+            return one_step(data)
         nothing = tf.experimental.Optional.empty(iterator.element_spec)
-        return tf.while_loop(
-            lambda done, data, _: tf.logical_and(done < steps, data.has_value()),
-            lambda done, data, _: (
-                done + 1,
-                following(done + 1, data),
-                one_step(data.get_value()),
-            ),
-            (tf.constant(1), following(tf.constant(1), nothing), logs),
-        )[2]
+
+        def following(done: Tensor) -> Any:
+            return tf.cond(done < steps, iterator.get_next_as_optional, lambda: nothing)
+
+        def body(done: Tensor, data: Any, upcoming: Any) -> tuple[Tensor, Any, Any]:
+            one_step(data)
+            return done + 1, _shaped(upcoming.get_value(), data), following(done + 1)
+
+        return one_step(
+            tf.while_loop(
+                lambda done, data, upcoming: upcoming.has_value(),
+                body,
+                (tf.constant(1), data, following(tf.constant(1))),
+            )[1]
+        )
 
     if not model.run_eagerly:
         whole_execution, until_the_data_end = (
@@ -299,6 +302,13 @@ def compile_step(
         return (until_the_data_end if alone else whole_execution)(data, iterator, steps)
 
     return function
+
+
+def _shaped(data: Any, like: Any) -> Any:
+    """The tensors of one batch with the static shapes of another, which a loop asks for."""
+    return tf.nest.map_structure(
+        lambda x, other: tf.ensure_shape(x, other.shape), data, like, expand_composites=True
+    )
 
 
 def compile_loop(model: keras.Model, batch: Callable[[Tensor], Tensor]) -> Callable[[int], None]:
