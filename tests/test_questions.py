@@ -16,7 +16,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "questions.md").read_text(encoding="utf-8")
 ANSWERS = dict(re.findall(r"^## (.+?)\n\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
 SMALL = ["--config.batch_size=4", "--config.network.width=0.0625", "--config.checkpoint_every=2"]
-SHORT = {"30_000": "6", "--metrics=fid --count=10000": "--metrics=fd_pixels --count=20"}
+SHORT = {"30_000": "6", "--metrics=fid --count=10000": "--metrics=swd_pixels --count=20"}
 WRITES = [
     "runs/a/checkpoints/step_00000006.npz", "runs/margin/run.json", "slow.png", "dogs.png",
     "exported/onnx/generator.onnx", "exported/a/1/saved_model.pb", "averages.pdf",
