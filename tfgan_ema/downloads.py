@@ -131,6 +131,11 @@ def _unpack(package: Package, archive: Path) -> None:
         with zipfile.ZipFile(archive) as file:
             file.extractall(archive.parent)
     else:
+        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python 3.11.4
+        folder = archive.parent.resolve()
         with tarfile.open(archive, "r:gz") as file:
-            safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python 3.11.4
-            file.extractall(archive.parent, **safely)
+            plain = [each for each in file if each.isfile() or each.isdir()]
+            for each in plain:
+                if not (folder / each.name).resolve().is_relative_to(folder):
+                    raise ValueError(f"{each.name!r} leads out of it")
+            file.extractall(folder, plain, **safely)
