@@ -19,13 +19,15 @@ SPAWN = multiprocessing.get_context("spawn")
 
 @contextlib.contextmanager
 def pool(workers: int, prepare: Callable[[], None]) -> Iterator[futures.ProcessPoolExecutor]:
-    """Processes that end with the block, also in the middle of their work."""
+    """Processes that end with the block; an error there ends them in the middle of their work."""
     executor = futures.ProcessPoolExecutor(workers, SPAWN, prepare)
     try:
         yield executor
-    finally:
+    except BaseException:
         for each in executor._processes.values() if executor._processes else ():
             each.terminate()
+        raise
+    finally:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
