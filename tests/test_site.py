@@ -142,7 +142,7 @@ def test_the_keyboard_reaches_everything(site, chromium, scheme):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["own", "choose", "serve", "machines"])
+@pytest.mark.parametrize("name", ["own", "serve", "machines"])
 def test_a_notebook_of_a_tutorial_runs(site, name, tmp_path, monkeypatch):
     needs = "needs: pip install 'tfgan_ema[docs]'"
     jupytext, nbclient = (pytest.importorskip(n, reason=needs) for n in ("jupytext", "nbclient"))

@@ -192,7 +192,7 @@ def unlike(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ["alpha", "averaging"])
 def test_every_row_has_a_dry_run_without_its_data(name, tmp_path, monkeypatch, capsys):
     """Rows that differ in rates and lengths alone count as one."""
     monkeypatch.chdir(tmp_path)
@@ -204,8 +204,6 @@ def test_every_row_has_a_dry_run_without_its_data(name, tmp_path, monkeypatch, c
     modes = {row: c.leak and c.leak.get("mode", "sync") for row, c in rows.items()}
     kinds = {str((c.network, c.data, c.loss.kind, modes[row])): row for row, c in rows.items()}
     for row in kinds.values():
-        if modes[row] == "async_model":
-            continue  # it needs a generator that was trained
         command = f"--config={name}{row and ':'}{row}"
         assert train.main(["tfgan-ema train", "--dry_run", command, *own]) == 0, command
         assert "first batch: " in capsys.readouterr().out
