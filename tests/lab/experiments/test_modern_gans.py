@@ -1,6 +1,5 @@
 """The experiment on a modern baseline: its cells, its page, and an interrupted cell."""
 
-import csv
 import dataclasses
 import json
 import re
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 
 import zoo
-from tfgan_ema.lab.commands import reproduce as command
 from tfgan_ema.lab.experiments import cells, experiment, modern
 
 
@@ -83,19 +81,6 @@ def test_the_page_says_what_the_rows_say(seeds, monkeypatch):
     assert page.count("<table>") == 2
     assert page.count("<figure>") == 1
     assert not re.search(r"\bnan\b", page)
-
-
-@pytest.mark.slow
-def test_smoke(tmp_path):
-    words = ["tfgan-ema reproduce", "modern", "--budget=smoke", f"--out={tmp_path}"]
-    assert command.main(words) == 0
-    with (tmp_path / "results.csv").open() as file:
-        table = list(csv.DictReader(file))
-    found = modern.cells("smoke")
-    assert len(table) == 2 * sum(len(cell.options["points"]) for cell in found)
-    assert all(float(row["distance"]) > 0 for row in table)
-    assert len({row["distance"] for row in table}) == len(table)
-    assert (tmp_path / "index.html").read_text().count("<table>") == 2
 
 
 @pytest.mark.slow

@@ -1,12 +1,10 @@
 """The experiment on a thousand modes: its cells, its rule and its page."""
 
-import csv
 import re
 
 import numpy as np
 import pytest
 
-from tfgan_ema.lab.commands import reproduce as command
 from tfgan_ema.lab.experiments import experiment, stacked_mnist
 from tfgan_ema.lab.experiments.stacked_mnist import ARMS, BUDGETS
 
@@ -65,15 +63,3 @@ def test_the_page_answers_by_the_rule(divergence, modes, answer):
     assert "As many real images: modes 1000.0000 ± 0.0000, divergence 0.0220" in text
     assert (text.count("<table>"), text.count("<figure>")) == (2, 2)
     assert not re.search(r"\bnan\b|\binf\b", text)
-
-
-@pytest.mark.slow
-def test_smoke(tmp_path):
-    words = ["--budget=smoke", f"--out={tmp_path}"]
-    assert command.main(["tfgan-ema reproduce", "stacked_mnist", *words]) == 0
-    with (tmp_path / "results.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    seeds = BUDGETS["smoke"].seeds
-    assert len(rows) == seeds * (1 + 2 * (2 * 3 + 1 * 2))  # real; two points, one behind the start
-    assert all(1 <= float(row["modes"]) <= 1000 and float(row["kl"]) >= 0 for row in rows)
-    assert not re.search(r"\bnan\b|\binf\b", (tmp_path / "index.html").read_text())
