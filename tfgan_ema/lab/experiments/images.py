@@ -28,7 +28,7 @@ from PIL import Image
 
 from tfgan_ema import runs
 from tfgan_ema.data import png
-from tfgan_ema.lab.experiments import delay, points, training, verdicts
+from tfgan_ema.lab.experiments import points, training, verdicts
 from tfgan_ema.lab.experiments.cells import Cell, Progress
 from tfgan_ema.lab.experiments.experiment import Experiment, Results, Row, select, values
 from tfgan_ema.lab.experiments.points import RAW
@@ -106,10 +106,10 @@ class Budget(NamedTuple):
 
     def seconds(self, leak: dict[str, Any] | None) -> float:
         """Of one core, for a cell."""
-        generators, last = (2, 1) if leak else (4, 4)  # on the curves; in the last measurement
+        generators, points = (1, 1) if leak else (4, self.steps // self.every)
         steps = self.steps - (leak["start_step"] if leak else 0)
-        samples = (generators * steps // self.every * self.curve + last * self.final) / 1000
-        return steps * self.step + last * self.coverage + samples * self.sample + 20
+        samples = generators * (points * self.curve + self.final) / 1000
+        return steps * self.step + generators * self.coverage + samples * self.sample + 20
 
 
 _SN_ADAM = {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.0, "beta_2": 0.9}
@@ -146,7 +146,7 @@ def _cell(name: str, budget: str, seed: int, leak: dict[str, Any] | None) -> Cel
     plain, function = f"{name}-{seed}", "tfgan_ema.lab.experiments.images:measure"
     options = {
         "problem": name,
-        "name": _name(plain, leak),
+        "name": f"{plain}-{leak['start_step']}-{leak['beta']:g}" if leak else plain,
         "plain": plain,  # the cell of this seed that has no leak
         "seed": seed,
         "leak": leak,
@@ -158,22 +158,18 @@ def _cell(name: str, budget: str, seed: int, leak: dict[str, Any] | None) -> Cel
     return Cell(options["name"], function, options, sizes.seconds(leak))
 
 
-def _name(plain: str, leak: dict[str, Any] | None) -> str:
-    return f"{plain}-{leak['start_step']}-{leak['beta']:g}" if leak else plain
-
-
 def measure(folder: Path, progress: Progress, **options: Any) -> dict[str, Any]:
     """Trains one seed and measures its generators on the same latents.
 
     Without a leak, the curves of all generators and their last measurement; at the steps where
-    leaks may start, the state is written for the cells that continue from there. With one, the
-    curves of the raw generator and the average, and the last measurement of the average. The state
-    at every point of the curves and the measurements so far are kept until all cells are
+    leaks may start, the state is written for the cells that continue from there. With one, the last
+    measurement of the average, and of the raw generator on the samples of a curve's point. The
+    state at every point of the curves and the measurements so far are kept until all cells are
     done, so that an interrupted cell resumes.
 
     Returns:
-        ``rows``: one for each generator and measurement; ``strip``: of seed 0,
-        pictures of fixed latents, generator -> step -> PNG; with a leak, of the average alone.
+        ``rows``: one for each generator and measurement; ``strip``: of seed 0 without a leak,
+        pictures of fixed latents, generator -> step -> PNG.
     """
     o = SimpleNamespace(**options)
     config = configuration(options)
@@ -182,8 +178,7 @@ def measure(folder: Path, progress: Progress, **options: Any) -> dict[str, Any]:
     columns = points.columns(gan)
     curve = Evaluator([o.distance], source, samples=o.curve)
     final = Evaluator(_metrics(options), source, samples=o.final)
-    followed = {key: columns[key] for key in (RAW, "ema")} if o.leak else columns
-    last = ["ema"] if o.leak else list(columns)
+    last = [(RAW, curve), ("ema", final)] if o.leak else [(column, final) for column in columns]
     forks = {step: folder / f"{o.plain}-from-{step}.npz" for step in o.starts}
     kept = folder / f"{o.name}.npz"
     done: dict[str, Any] = {"rows": [], "strip": {}, "last": 0}
@@ -209,17 +204,17 @@ def measure(folder: Path, progress: Progress, **options: Any) -> dict[str, Any]:
     while gan.steps_done < o.steps:
         training.train(gan, source, config, o.every)
         step = gan.steps_done
-        if not o.leak or step > o.leak["start_step"]:
-            for column, average in followed.items():
+        if not o.leak:
+            for column, average in columns.items():
                 score(column, curve)
-                if o.seed == 0 and (not o.leak or column == "ema"):
+                if o.seed == 0:
                     picture = _png(gan.sample(STRIP, 0, average=average))
                     done["strip"].setdefault(column, {})[str(step)] = picture
-        if not o.leak and step in forks:
-            points.save(gan, forks[step])
+            if step in forks:
+                points.save(gan, forks[step])
         keep()
-    for column in last[done["last"] :]:
-        score(column, final)
+    for column, evaluator in last[done["last"] :]:
+        score(column, evaluator)
         done["last"] += 1
         keep()
     return {key: done[key] for key in ("rows", "strip")}
@@ -269,7 +264,7 @@ def parts(names: Sequence[str], budget: str, table: list[Row], results: Results)
 def section(name: str, budget: str, table: list[Row], results: Results) -> list[str]:
     """Scores, orderings, curves and fixed latents of a set."""
     sizes, table = BUDGETS[budget][name], select(table, problem=name)
-    metric, strips = table[0]["metric"], _strips(name, sizes, results)
+    metric, strips = table[0]["metric"], results[f"{name}-0"]["strip"]
 
     def end(generator: str, leak: str = "", samples: int = sizes.final) -> dict[str, Any]:
         return {"generator": generator, "leak": leak, "step": sizes.steps, "samples": samples}
@@ -296,33 +291,17 @@ def section(name: str, budget: str, table: list[Row], results: Results) -> list[
     scores = [verdicts.means(table, key, scored) for key in keys]
     orderings = verdicts.orderings(table, "distance", scored | raw, pairs)
     latents = f"{STRIP} fixed latents of seed 0 by step, first to last"
-    counts = delay.counted(table).items()
     return [
         pages.heading(PROBLEMS[name].title),
         _description(sizes),
         pages.table(["", metric, *keys[1:]], zip(scored, *scores, strict=True)),
         pages.table(["ordering", "verdict"], zip(pairs, orderings, strict=True)),
         pages.drawing(_curves(table), f"{metric} of {sizes.curve:,} samples, by step."),
-        pages.drawing(
-            _leaky_curves(table), f"{metric} of the EMA without a leak and with one, by step."
+        *(
+            pages.picture(_strip(strips[wanted["generator"]]), f"{what}: {latents}.")
+            for what, wanted in plain.items()
         ),
-        "How much of a step each one with a leak counts, by the same seed's curve without a leak; "
-        "mean and range over the seeds.",
-        pages.table(
-            ["generator", "leak", "share"],
-            [[generator, leak, delay.described(found)] for (generator, leak), found in counts],
-        ),
-        *(pages.picture(_strip(strip), f"{what}: {latents}.") for what, strip in strips.items()),
     ]
-
-
-def _strips(name: str, sizes: Budget, results: Results) -> dict[str, dict[str, str]]:
-    """Pictures of seed 0, by step: all generators without a leak, and the average with each."""
-    made = {f"{c}, no leak": s for c, s in results[f"{name}-0"]["strip"].items()}
-    for leak in sizes.leaks():
-        strip = results[_name(f"{name}-0", leak)]["strip"]
-        made |= {f"{column}, {label(leak)}": pictures for column, pictures in strip.items()}
-    return made
 
 
 def _description(sizes: Budget) -> str:
@@ -349,20 +328,6 @@ def _curves(table: list[Row]) -> Figure:
         axis.fill_between(steps, low, high, alpha=0.2, color=line.get_color())
     axis.set(xlabel="step", ylabel=curve[0]["metric"], yscale="log")
     axis.legend()
-    return figure
-
-
-def _leaky_curves(table: list[Row]) -> Figure:
-    """The mean curve of the average without a leak, and with each from its start on."""
-    figure = Figure(figsize=(7, 3.8), layout="constrained")
-    axis = figure.subplots()
-    curve = select(table, generator="ema", precision="")
-    for leak in dict.fromkeys(row["leak"] for row in curve):
-        steps = sorted({row["step"] for row in select(curve, leak=leak)})
-        means = [np.mean(values(curve, "distance", leak=leak, step=step)) for step in steps]
-        axis.plot(steps, means, "--" if leak else "-", marker="o", ms=3, label=leak or "no leak")
-    axis.set(xlabel="step", ylabel=curve[0]["metric"], yscale="log")
-    axis.legend(fontsize=7)
     return figure
 
 
